@@ -1,0 +1,55 @@
+"""Live quotes, order and position updates of the Firstock broker, in plain Python callbacks.
+
+>>> from firstock_ws import FirstockWS
+>>> client = FirstockWS(user_id="AB1234", jkey="...", tokens=["NSE:26000"])
+>>> client.on_quote = lambda quote: print(quote.instrument, quote.last_price)
+>>> client.run_forever()  # doctest: +SKIP
+"""
+
+from firstock_ws._version import __version__
+from firstock_ws.client import FirstockWS
+from firstock_ws.errors import (
+    AuthenticationError,
+    ConnectError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    FirstockError,
+    FrameError,
+    RateLimitError,
+    ServerError,
+    SessionLimitError,
+    UsageError,
+)
+from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
+from firstock_ws.protocol import V1_URL, V2_URL
+from firstock_ws.session import Session, login, logout
+from firstock_ws.state import State
+from firstock_ws.stats import Stats
+
+__all__ = [
+    "IST",
+    "V1_URL",
+    "V2_URL",
+    "AuthenticationError",
+    "ConnectError",
+    "ConnectTimeoutError",
+    "ConnectionLostError",
+    "DepthLevel",
+    "FirstockError",
+    "FirstockWS",
+    "FrameError",
+    "OptionGreeks",
+    "OrderUpdate",
+    "PositionUpdate",
+    "Quote",
+    "RateLimitError",
+    "ServerError",
+    "Session",
+    "SessionLimitError",
+    "State",
+    "Stats",
+    "UsageError",
+    "__version__",
+    "login",
+    "logout",
+]

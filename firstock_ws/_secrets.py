@@ -1,0 +1,96 @@
+"""The one place that knows every secret in use, and takes it out of log records and texts.
+
+The jKey travels in the URL, so anything that prints a URL would give away a trading session: websocket-client's
+trace output does, and so can a user's own exception in a callback. Every logger of ours, and websocket-client's,
+carries the filter below.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import traceback
+from collections import OrderedDict
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+MAX_REMEMBERED = 256
+
+
+class Secret:
+    """A string that does not show itself when the object that holds it is printed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+
+class Redactor(logging.Filter):
+    """Replaces known secrets in log records and texts.
+
+    Threads: any thread may call any method. The table of secrets is owned here, its lock is ``_lock``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._spellings: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+
+    def remember(self, secret: str) -> None:
+        """Hide `secret`, in every spelling that a log line can have of it, from now on.
+
+        It is not forgotten when a client closes: a late log line may still hold it.
+        """
+        spellings = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
+        spellings |= {json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+        longest_first = tuple(sorted(spellings, key=len, reverse=True))
+        with self._lock:
+            self._spellings[secret] = longest_first
+            self._spellings.move_to_end(secret)
+            while len(self._spellings) > MAX_REMEMBERED:
+                self._spellings.popitem(last=False)
+
+    def redact(self, text: str) -> str:
+        """Return `text` without any secret in it."""
+        with self._lock:
+            known = [spelling for spellings in self._spellings.values() for spelling in spellings]
+        for spelling in known:
+            if spelling in text:
+                text = text.replace(spelling, MASK)
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        clean = self.redact(message)
+        if clean != message:
+            record.msg, record.args = clean, ()
+        if record.exc_info and record.exc_info[1] is not None:
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+            clean = self.redact(text)
+            if clean != text:
+                # A handler that formats the exception by itself would print the secret again.
+                record.exc_info, record.exc_text = None, clean
+        return True
+
+
+REDACTOR = Redactor()
+
+# websocket-client logs through this one logger, also what another library turned on with enableTrace(True).
+logging.getLogger("websocket").addFilter(REDACTOR)
+logging.getLogger("firstock_ws").addHandler(logging.NullHandler())
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return the logger `name` with the secrets filter on it (a filter does not cover child loggers)."""
+    logger = logging.getLogger(name)
+    if REDACTOR not in logger.filters:
+        logger.addFilter(REDACTOR)
+    return logger

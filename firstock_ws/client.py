@@ -1,0 +1,388 @@
+"""`FirstockWS`: the client that users make, subclass, and give their callbacks to."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+from firstock_ws._secrets import get_logger
+from firstock_ws.callbacks import CALLBACK_NAMES, Callbacks
+from firstock_ws.connection import Settings
+from firstock_ws.dispatch import Dispatcher
+from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
+from firstock_ws.feed import Feed
+from firstock_ws.instruments import Tokens, parse_tokens
+from firstock_ws.keys import Keys, KeySource
+from firstock_ws.merge import QuoteBook
+from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
+from firstock_ws.protocol import V1_URL, check_url
+from firstock_ws.state import ENDED, State, StateHolder
+from firstock_ws.stats import Stats
+from firstock_ws.subscriptions import Subscriptions
+from firstock_ws.supervisor import ReconnectPolicy, Supervisor
+
+logger = get_logger("firstock_ws.client")
+
+CLOSE_LIMIT = 4.5
+"""Seconds that ``close()`` takes at most, whatever the server or a callback does."""
+MAX_PENDING = 10_000
+
+_Self = TypeVar("_Self", bound="FirstockWS")
+
+
+class FirstockWS(Callbacks):
+    """A stream of quotes, order updates and position updates, kept alive by background threads.
+
+    Give it callbacks in any of three ways: override the ``on_...`` methods in a subclass, assign them on the
+    object, or pass them to the constructor. All are called from one thread, one at a time, in order, and may
+    take as long as they like: the connection does not depend on them.
+
+    Threads: every method and property may be used from any thread, and from inside a callback (but for
+    `connect` and `run_forever`). The supervisor in use and the count of connections are owned here, their lock
+    is ``_lock``; it is never held while waiting.
+    """
+
+    def __init__(
+        self,
+        user_id: str,
+        jkey: KeySource,
+        *,
+        tokens: Tokens = (),
+        option_greeks_tokens: Tokens = (),
+        url: str = V1_URL,
+        reconnect: bool = True,
+        reconnect_max_tries: int | None = None,
+        reconnect_max_delay: float = 60.0,
+        connect_timeout: float = 10.0,
+        io_timeout: float = 5.0,
+        ping_interval: float = 10.0,
+        ping_timeout: float = 5.0,
+        max_pending: int = MAX_PENDING,
+        ssl_context: ssl.SSLContext | None = None,
+        on_quote: Callable[[Quote], object] | None = None,
+        on_order_update: Callable[[OrderUpdate], object] | None = None,
+        on_position_update: Callable[[PositionUpdate], object] | None = None,
+        on_option_greeks: Callable[[OptionGreeks], object] | None = None,
+        on_connect: Callable[[], object] | None = None,
+        on_close: Callable[[int, str], object] | None = None,
+        on_reconnect: Callable[[int, float], object] | None = None,
+        on_noreconnect: Callable[[FirstockError], object] | None = None,
+        on_error: Callable[[BaseException], object] | None = None,
+        on_message: Callable[[str], object] | None = None,
+    ) -> None:
+        """
+        Args:
+            user_id: the broker's client code, such as ``"AB1234"``.
+            jkey: the session key, `Session.jkey` of `login`; or a function without arguments that returns one.
+                The function is called on a background thread before every try, so that a session that dies at
+                night (about 03:00 IST) comes back in the morning.
+            tokens: instruments to stream quotes of, as for `subscribe`.
+            option_greeks_tokens: instruments to stream option greeks of.
+            url: `V1_URL`, `V2_URL`, or the address of a simulator. Frames of both generations are understood
+                whatever the URL. A ``ws://`` URL sends the key in the clear: for this computer only.
+            reconnect: whether to try again by itself after a connection was lost or could not be opened.
+            reconnect_max_tries: failed tries in a row before giving up; None for no limit.
+            reconnect_max_delay: longest wait between two tries, seconds.
+            connect_timeout: seconds for one try from dialling to the server's word on the key.
+            io_timeout: seconds that a send, or the rest of a frame that has begun, may take.
+            ping_interval: seconds of silence before the server is pinged.
+            ping_timeout: seconds that it has to say anything after a ping, before the connection counts as dead.
+            max_pending: quotes that may wait for a slow callback before only the newest of each instrument is
+                kept. Orders, positions and lifecycle events are always kept.
+            ssl_context: your own TLS settings; the default verifies with this computer's certificates.
+
+        Raises:
+            ValueError: an argument is out of range; the text says which and what to give.
+            TypeError: an argument is of the wrong type.
+        """
+        if not isinstance(user_id, str) or not user_id.strip():
+            raise ValueError('user_id is empty: give the client code of the login, such as "AB1234"')
+        for name, number in (
+            ("reconnect_max_delay", reconnect_max_delay),
+            ("connect_timeout", connect_timeout),
+            ("io_timeout", io_timeout),
+            ("ping_interval", ping_interval),
+            ("ping_timeout", ping_timeout),
+            ("max_pending", max_pending),
+        ):
+            if not number > 0:
+                raise ValueError(f"{name} must be above 0, not {number!r}")
+        if reconnect_max_tries is not None and reconnect_max_tries < 0:
+            raise ValueError(f"reconnect_max_tries must be 0 or more, or None, not {reconnect_max_tries!r}")
+        self.user_id = user_id.strip()
+        self._keys = Keys(jkey)
+        self._settings = Settings(
+            url=check_url(url),
+            user_id=self.user_id,
+            ssl_context=ssl_context,
+            connect_timeout=connect_timeout,
+            io_timeout=io_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+        )
+        self._policy = ReconnectPolicy(reconnect, reconnect_max_tries, reconnect_max_delay)
+        self._subscriptions = Subscriptions()
+        self._subscriptions.add_quotes(parse_tokens(tokens))
+        self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
+        self._book = QuoteBook()
+        self._dispatcher = Dispatcher(self._call, max_pending)
+        self._feed = Feed(self._book, self._dispatcher, self._wants_raw)
+        self._state = StateHolder()
+        self._lock = threading.Lock()
+        self._supervisor: Supervisor | None = None
+        self._earlier_connections = 0
+        self._pid = os.getpid()
+        self._at_exit: Callable[[], None] | None = None
+        given = locals()
+        for name in CALLBACK_NAMES:
+            if given[name] is not None:
+                setattr(self, name, given[name])
+
+    # --- coming and going ----------------------------------------------------------------------------------
+
+    def connect(self, timeout: float | None = 30.0) -> None:
+        """Start, and return when the key is accepted and the subscriptions are sent; at once if they are.
+
+        Args:
+            timeout: seconds to go on trying; None for as long as it takes. A server that can't be reached is
+                tried again within that time, unless ``reconnect=False``.
+
+        Raises:
+            AuthenticationError: the broker does not accept the key.
+            SessionLimitError: too many sessions of this user are open.
+            ConnectTimeoutError: no connection in time; its cause is what the last try failed of.
+            ConnectError: no connection, and ``reconnect=False`` or `reconnect_max_tries` says to stop.
+            UsageError: called from a callback or in a forked child, or `close` was called meanwhile.
+        """
+        started = self._start("connect()")
+        try:
+            decided = self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
+        except BaseException:
+            if started:
+                self.close()
+            raise
+        state, error = self._state.now, self._last_error()
+        if state is State.CONNECTED:
+            return
+        if started:
+            self.close()
+        if state is State.FAILED and error is not None:
+            raise error
+        if decided:
+            raise UsageError("close() was called while connect() was waiting")
+        last_try = error or "no answer yet"
+        raise ConnectTimeoutError(f"no connection within {timeout} s; the last try: {last_try}") from error
+
+    def run_forever(self) -> None:
+        """Connect if need be, and block until `close`, Ctrl-C, or giving up.
+
+        Ctrl-C closes and returns. A server that can't be reached at first is tried again like later on.
+
+        Raises:
+            FirstockError: why the client gave up: `AuthenticationError`, `SessionLimitError`, or what the last
+                try failed of, if there is a limit on tries.
+            UsageError: called from a callback, or in a forked child.
+        """
+        try:
+            self._start("run_forever()")
+            self._state.wait_for(lambda state: state in ENDED, None)
+            error = self._last_error()
+            if self._state.now is State.FAILED and error is not None:
+                while not self._dispatcher.join(0.5):
+                    pass
+                self.close()
+                raise error
+        except KeyboardInterrupt:
+            logger.info("Ctrl-C: closing")
+            self.close()
+
+    def _last_error(self) -> FirstockError | None:
+        with self._lock:
+            return self._supervisor.error if self._supervisor is not None else None
+
+    def _start(self, call: str) -> bool:
+        """Start the threads if they do not run; return whether they did not."""
+        self._check_process()
+        if self._dispatcher.on_callback_thread:
+            raise UsageError(f"{call} was called from a callback: call it from another thread")
+        with self._lock:
+            if self._state.now not in ENDED:
+                return False
+            if self._supervisor is not None:
+                self._earlier_connections += self._supervisor.connections
+            self._supervisor = Supervisor(
+                settings=self._settings,
+                policy=self._policy,
+                keys=self._keys,
+                feed=self._feed,
+                subscriptions=self._subscriptions,
+                dispatcher=self._dispatcher,
+                state=self._state,
+            )
+            if self._at_exit is None:
+                self._at_exit = _closer(self)
+                atexit.register(self._at_exit)
+            self._dispatcher.start()
+            self._supervisor.start()
+            return True
+
+    def close(self) -> None:
+        """End the connection and the threads. From any thread, a callback too; again and again if you like.
+
+        What was received is still delivered, for as long as that takes less than 4.5 seconds in all; then
+        quotes that wait are dropped, while order, position and lifecycle events wait for the next `connect`.
+        A callback that is running when the time is over is let finish; no other is called after it.
+        """
+        self._check_process()
+        deadline = time.monotonic() + CLOSE_LIMIT
+        with self._lock:
+            supervisor = self._supervisor
+            if self._at_exit is not None:
+                atexit.unregister(self._at_exit)
+                self._at_exit = None
+        if supervisor is None:
+            return
+        supervisor.stop()
+        self._dispatcher.finish(deadline)
+        if not self._dispatcher.on_callback_thread:
+            self._dispatcher.join(max(0.0, deadline - time.monotonic()))
+
+    def __enter__(self: _Self) -> _Self:
+        """Return the client, not yet connected, so that callbacks can be set first; the end closes it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- subscriptions -------------------------------------------------------------------------------------
+
+    def subscribe(self, tokens: Tokens) -> None:
+        """Stream quotes of `tokens`, from now on and after every reconnect.
+
+        Args:
+            tokens: ``"NSE:26000"``, ``"NSE:26000|BSE:1"``, or an iterable of such strings.
+
+        Raises:
+            ValueError: something in `tokens` is no instrument; nothing was sent then.
+        """
+        instruments = self._checked(tokens)
+        self._book.unmute(instruments)
+        self._subscriptions.add_quotes(instruments)
+        self._wake()
+
+    def unsubscribe(self, tokens: Tokens) -> None:
+        """Stop streaming quotes of `tokens`, and forget them; quotes that wait already are still delivered.
+
+        Args and errors are those of `subscribe`. What was not subscribed is ignored.
+        """
+        gone = self._subscriptions.remove_quotes(self._checked(tokens))
+        self._book.mute(gone)
+        self._wake()
+
+    def subscribe_option_greeks(self, tokens: Tokens) -> None:
+        """Stream option greeks of `tokens`; else like `subscribe`."""
+        self._subscriptions.add_greeks(self._checked(tokens))
+        self._wake()
+
+    def unsubscribe_option_greeks(self, tokens: Tokens) -> None:
+        """Stop streaming option greeks of `tokens`; else like `unsubscribe`."""
+        self._subscriptions.remove_greeks(self._checked(tokens))
+        self._wake()
+
+    def _checked(self, tokens: Tokens) -> list[str]:
+        self._check_process()
+        return parse_tokens(tokens)
+
+    def _wake(self) -> None:
+        with self._lock:
+            supervisor = self._supervisor
+        if supervisor is not None:
+            supervisor.wake()
+
+    @property
+    def subscriptions(self) -> frozenset[str]:
+        """Instruments whose quotes are wanted, connected or not."""
+        return self._subscriptions.quotes
+
+    @property
+    def option_greeks_subscriptions(self) -> frozenset[str]:
+        """Instruments whose option greeks are wanted, connected or not."""
+        return self._subscriptions.greeks
+
+    # --- looking -------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the client stands."""
+        return self._state.now
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection is up, authenticated and subscribed."""
+        return self._state.now is State.CONNECTED
+
+    def wait_connected(self, timeout: float | None = None) -> bool:
+        """Wait until the client is connected, or ended, or `timeout` seconds are over; return `is_connected`."""
+        self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
+        return self.is_connected
+
+    @property
+    def quotes(self) -> Mapping[str, Quote]:
+        """The newest full quote of every instrument, by ``"EXCHANGE:TOKEN"``: live and read-only.
+
+        It is ahead of ``on_quote`` while callbacks are slow. After a lost connection the last quotes stay till
+        the server's new ones replace them: look at `Quote.feed_time`.
+        """
+        return self._book.view
+
+    @property
+    def stats(self) -> Stats:
+        """The client's figures at this moment; an object that does not change."""
+        with self._lock:
+            connections = self._earlier_connections
+            connections += self._supervisor.connections if self._supervisor is not None else 0
+        return Stats(
+            connections=connections,
+            **self._feed.counts()._asdict(),
+            **self._dispatcher.counts()._asdict(),
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} user_id={self.user_id!r} state={self._state.now.value} "
+            f"subscriptions={len(self.subscriptions)}>"
+        )
+
+    # --- inside --------------------------------------------------------------------------------------------
+
+    def _call(self, name: str, args: tuple[Any, ...]) -> None:
+        getattr(self, name)(*args)
+
+    def _wants_raw(self) -> bool:
+        return getattr(self.on_message, "__func__", None) is not Callbacks.on_message
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise UsageError("this client belongs to the process it was made in: make a new one after a fork")
+
+
+def _closer(client: FirstockWS) -> Callable[[], None]:
+    """Return a function that closes `client` at exit, without keeping it alive until then."""
+    reference, pid = weakref.ref(client), os.getpid()
+
+    def close_at_exit() -> None:
+        found = reference()
+        # A forked child inherits this function and the parent's socket: it must leave both alone.
+        if found is not None and os.getpid() == pid:
+            found.close()
+
+    return close_at_exit

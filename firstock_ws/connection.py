@@ -1,0 +1,395 @@
+"""One connection to the broker, from dialling to its end. A new one is made for each try.
+
+websocket-client's ``WebSocketApp`` does the handshake and reads the frames, on a socket of ours. Its own reconnect
+and ping thread are not used, and its hooks decide nothing: why a connection ended is settled after
+``run_forever`` has returned, since neither the hooks that fired nor its return value tell.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import websocket
+
+from firstock_ws import protocol
+from firstock_ws._secrets import REDACTOR, Secret, get_logger
+from firstock_ws._version import __version__
+from firstock_ws.dial import Dialler, Interrupted
+from firstock_ws.errors import (
+    AuthenticationError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    FirstockError,
+    FrameError,
+    SessionLimitError,
+)
+from firstock_ws.feed import Feed
+from firstock_ws.keeper import Keeper
+from firstock_ws.protocol import Verdict
+from firstock_ws.refusals import ABNORMAL, NO_CODE, explain, lost
+from firstock_ws.subscriptions import Subscriptions
+
+logger = get_logger("firstock_ws.connection")
+
+CLOSE_GRACE = 1.0
+"""Seconds that the server gets to answer a close frame."""
+STALL = 1.0
+"""A keeper that wakes this many seconds late was frozen with its process: the server is not to blame."""
+_LONG = 60.0
+
+# Not a socket option: with a socket of ours it is never applied, but when websocket-client follows a redirect it
+# dials anew, applies it, and fails before a byte with our user's key has gone to the other host.
+_NO_REDIRECT = [("redirects are refused",)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every connection of a client has in common. All times in seconds."""
+
+    url: str
+    user_id: str
+    ssl_context: ssl.SSLContext | None
+    connect_timeout: float
+    io_timeout: float
+    ping_interval: float
+    ping_timeout: float
+
+
+class Ending(NamedTuple):
+    """How a connection ended. `error` is None when it was closed as asked."""
+
+    error: FirstockError | None
+    was_ready: bool
+    lasted: float
+    code: int
+    reason: str
+
+
+class Connection:
+    """One try at a connection.
+
+    Threads: the io thread calls `run` and gets websocket-client's hooks; the keeper thread calls `_tend`; any
+    thread calls `wake`, `close` and `abort`. The socket, the failure and the flags are owned here, their lock is
+    ``_lock``. `_last_heard` is written by the io thread alone and `_pinged_at` by the keeper alone.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        jkey: Secret,
+        feed: Feed,
+        subscriptions: Subscriptions,
+        on_ready: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            on_ready: called on the io thread when the key is accepted and the subscriptions are sent.
+        """
+        self._settings = settings
+        self._jkey = jkey
+        self._feed = feed
+        self._subscriptions = subscriptions
+        self._on_ready = on_ready
+        self._keeper = Keeper(self._tend)
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+        self._app: websocket.WebSocketApp | None = None
+        self._failure: FirstockError | None = None
+        self._close_frame: tuple[int, str] | None = None
+        self._deadline: float | None = time.monotonic() + settings.connect_timeout
+        self._close_wanted = False
+        self._close_sent = False
+        self._asked_to_close = False
+        self._aborted = False
+        self._open = False
+        self._online = False
+        self._ready_at: float | None = None
+        self._last_heard = time.monotonic()
+        self._pinged_at = 0.0
+        self._tend_due = 0.0
+
+    # --- any thread ----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Have what was queued for sending sent."""
+        self._keeper.wake()
+
+    def close(self) -> None:
+        """Ask for the end: politely, with a close frame, if the connection is open. Does not wait."""
+        with self._lock:
+            self._asked_to_close = self._close_wanted = True
+            polite = self._open
+        if polite:
+            self._keeper.wake()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection, whatever a thread is doing with it."""
+        with self._lock:
+            self._aborted = True
+            if self._sock is not None:
+                _cut(self._sock)
+
+    # --- io thread -----------------------------------------------------------------------------------------
+
+    def run(self) -> Ending:
+        """Open the connection, read it to its end, and tell how it ended. Nothing is left open."""
+        started = time.monotonic()
+        self._keeper.start()
+        try:
+            self._run_app(self._dial())
+        except Interrupted:
+            logger.debug("closed while dialling")
+        except FirstockError as error:
+            self._fail(error)
+        finally:
+            if self._online:
+                self._subscriptions.go_offline()
+            self._keeper.stop()
+            self.abort()
+            self._keeper.join()
+            with self._lock:
+                if self._sock is not None:
+                    self._sock.close()
+                self._app = self._sock = None
+        return self._ending(time.monotonic() - (self._ready_at or started))
+
+    def _ending(self, lasted: float) -> Ending:
+        ready = self._ready_at is not None
+        if self._asked_to_close and not isinstance(self._failure, (AuthenticationError, SessionLimitError)):
+            return Ending(None, ready, lasted, 1000, "closed by the client")
+        code, reason = self._close_frame or (ABNORMAL, "")
+        error = self._failure
+        if error is None and protocol.says_session_limit(reason):
+            error = _session_limit_error()
+        if error is None:
+            error = lost(code, REDACTOR.redact(reason))
+        if isinstance(error, ConnectionLostError):
+            code, reason = error.code, error.reason
+        return Ending(error, ready, lasted, code, reason or str(error))
+
+    def _dial(self) -> socket.socket:
+        assert self._deadline is not None
+        parts = urlsplit(self._settings.url)
+        secure = parts.scheme == "wss"
+        dialler = Dialler(deadline=self._deadline, stopped=lambda: self._aborted, publish=self._publish)
+        context = (self._settings.ssl_context or ssl.create_default_context()) if secure else None
+        sock = dialler.open(parts.hostname or "", parts.port or (443 if secure else 80), context)
+        sock.settimeout(self._settings.io_timeout)
+        return sock
+
+    def _publish(self, sock: socket.socket) -> None:
+        with self._lock:
+            self._sock = sock
+            if self._aborted:
+                raise Interrupted
+
+    def _run_app(self, sock: socket.socket) -> None:
+        app = websocket.WebSocketApp(
+            protocol.session_url(self._settings.url, self._settings.user_id, self._jkey.reveal()),
+            header={"User-Agent": f"firstock-ws/{__version__}"},
+            on_open=self._on_open,
+            on_data=self._on_data,
+            on_error=self._on_error,
+            on_close=self._on_close,
+            on_ping=self._on_heard,
+            on_pong=self._on_heard,
+            socket=sock,
+        )
+        with self._lock:
+            self._app = app
+        try:
+            app.run_forever(skip_utf8_validation=True, suppress_origin=True, sockopt=_NO_REDIRECT)
+        finally:
+            # The app and this object refer to each other: without this, a thousand reconnects wait for the
+            # garbage collector.
+            app.on_open = app.on_data = app.on_error = app.on_close = app.on_ping = app.on_pong = None
+
+    def _on_open(self, app: websocket.WebSocketApp) -> None:
+        self._last_heard = time.monotonic()
+        inner = app.sock
+        with self._lock:
+            ours = inner is not None and inner.sock is self._sock
+            self._open = ours
+            close_now = self._close_wanted
+        if not ours:
+            self._fail(explain(TypeError(), opened=False))
+        elif close_now:
+            self._keeper.wake()
+
+    def _on_heard(self, app: websocket.WebSocketApp, payload: object) -> None:
+        self._last_heard = time.monotonic()
+
+    def _on_data(self, app: websocket.WebSocketApp, data: bytes, opcode: int, fin: bool) -> None:
+        self._last_heard = time.monotonic()
+        try:
+            sessions = self._feed.handle(data, is_text=opcode != websocket.ABNF.OPCODE_BINARY)
+        except Exception:
+            # One frame that trips over a fault of ours must not cost the user the stream.
+            logger.exception("a frame could not be handled")
+            self._feed.report(FrameError("a frame could not be handled; the log has the details", frame=data))
+            return
+        for fields in sessions:
+            self._on_session(fields)
+
+    def _on_session(self, fields: dict[str, Any]) -> None:
+        verdict = protocol.verdict(fields)
+        if verdict is Verdict.AUTHENTICATED:
+            if self._ready_at is None:
+                self._begin()
+        elif verdict is Verdict.SESSION_LIMIT:
+            self._end(_session_limit_error())
+        elif verdict is Verdict.UNAUTHENTICATED or self._ready_at is None:
+            said = REDACTOR.redact(str(fields.get("message", "")))[:200]
+            self._end(
+                AuthenticationError(
+                    f"the broker does not accept the jKey ({said!r}): it expires every night and at a login "
+                    "elsewhere; get a fresh one with login(), or pass jkey= a function that does"
+                )
+            )
+        else:
+            self._feed.report(FrameError("the server reports a failure; the frame is in .frame", frame=fields))
+
+    def _begin(self) -> None:
+        """Send the subscriptions here, not on the keeper, so that on_connect is queued before any quote."""
+        self._feed.start_afresh()
+        self._online = True
+        try:
+            for frame in self._subscriptions.go_online():
+                self._send(frame)
+        except (OSError, websocket.WebSocketException) as error:
+            self._fail(explain(error, opened=True, sending=True))
+            return
+        with self._lock:
+            if self._close_wanted or self._aborted:
+                return
+            self._deadline = None
+            self._ready_at = time.monotonic()
+        self._on_ready()
+        self._keeper.wake()
+
+    def _end(self, error: FirstockError) -> None:
+        """End the connection with a close frame, because of `error`."""
+        with self._lock:
+            if self._failure is None:
+                self._failure = error
+            self._close_wanted = True
+        self._keeper.wake()
+
+    def _on_error(self, app: websocket.WebSocketApp, error: BaseException) -> None:
+        if isinstance(error, websocket.WebSocketConnectionClosedException) and hasattr(error, "status_code"):
+            # 1.9 and later report the server's close frame here too; on_close gets it as well.
+            self._on_close(app, error.status_code, getattr(error, "reason", None))
+            self._fail(None)
+        else:
+            self._fail(explain(error, opened=self._open))
+
+    def _on_close(self, app: websocket.WebSocketApp, code: int | None, reason: str | None) -> None:
+        with self._lock:
+            if self._close_frame is None:
+                self._close_frame = (code or NO_CODE, reason or "")
+
+    # --- io thread and keeper ------------------------------------------------------------------------------
+
+    def _fail(self, error: FirstockError | None) -> None:
+        """Cut the connection because of `error`; the first error given is the one that counts.
+
+        Cutting at once spares the three seconds that websocket-client waits for a close frame.
+        """
+        with self._lock:
+            if self._failure is None and not self._asked_to_close:
+                self._failure = error
+        self.abort()
+
+    def _send(self, frame: str) -> None:
+        app = self._app
+        if app is not None:
+            app.send(frame)
+
+    # --- keeper --------------------------------------------------------------------------------------------
+
+    def _tend(self) -> float:
+        """Do what is due; return the seconds until something else will be."""
+        now = time.monotonic()
+        with self._lock:
+            deadline = self._deadline
+            close_now = self._close_wanted and self._open and not self._close_sent
+            ready = self._ready_at is not None and not self._close_wanted
+            if close_now:
+                self._close_sent = True
+                self._deadline = deadline = now + CLOSE_GRACE
+        if deadline is not None and now >= deadline:
+            self._fail(self._too_late())
+            return _LONG
+        pause = _LONG
+        try:
+            if close_now:
+                self._send_close()
+            if ready:
+                self._send_queued()
+                pause = self._watch(now)
+        except (OSError, websocket.WebSocketException) as error:
+            self._fail(explain(error, opened=True, sending=True))
+        if deadline is not None:
+            pause = min(pause, deadline - now)
+        self._tend_due = now + pause
+        return pause
+
+    def _too_late(self) -> FirstockError | None:
+        if self._close_sent:
+            return None
+        where = "the WebSocket handshake" if not self._open else "the server's word on the jKey"
+        return ConnectTimeoutError(f"opening took longer than connect_timeout: still waiting for {where}")
+
+    def _send_close(self) -> None:
+        app = self._app
+        inner = app.sock if app is not None else None
+        if inner is not None:
+            inner.send_close()
+
+    def _send_queued(self) -> None:
+        while (frame := self._subscriptions.next_frame()) is not None:
+            self._send(frame)
+
+    def _watch(self, now: float) -> float:
+        """Ping a silent server, give up on one that does not answer; return seconds till the next look."""
+        heard, interval, timeout = self._last_heard, self._settings.ping_interval, self._settings.ping_timeout
+        waiting_for_pong = self._pinged_at > heard
+        if waiting_for_pong and now < self._pinged_at + timeout:
+            return self._pinged_at + timeout - now
+        frozen = now - self._tend_due > STALL
+        if waiting_for_pong and not frozen:
+            silence = now - heard
+            reason = f"nothing heard from the server for {silence:.1f} s, and no answer to a ping"
+            self._fail(ConnectionLostError(f"the connection is dead: {reason}", code=ABNORMAL, reason=reason))
+            return _LONG
+        if not waiting_for_pong and now < heard + interval:
+            return heard + interval - now
+        self._pinged_at = time.monotonic()
+        app = self._app
+        if app is not None:
+            app.send(b"", websocket.ABNF.OPCODE_PING)
+        return timeout
+
+
+def _session_limit_error() -> SessionLimitError:
+    return SessionLimitError(
+        "the broker says that this user has too many open sessions (it allows 3): close one elsewhere; a session "
+        "whose program was killed may be counted for a while longer"
+    )
+
+
+def _cut(sock: socket.socket) -> None:
+    try:
+        # The base class's shutdown: that of an SSLSocket would take the TLS object away under the reader.
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+    except OSError as error:
+        logger.debug("nothing to cut: errno %s", error.errno)

@@ -1,0 +1,270 @@
+"""The callback thread: takes events off a queue and calls the user, so that user code never delays the reader."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from firstock_ws._secrets import get_logger
+from firstock_ws.models import OptionGreeks, Quote
+
+logger = get_logger("firstock_ws.dispatch")
+
+Update = Quote | OptionGreeks
+"""What may be replaced by a newer one of the same instrument when the callbacks are too slow."""
+
+
+class _Event(NamedTuple):
+    """A call that is never replaced by a newer one."""
+
+    name: str
+    args: tuple[object, ...]
+    droppable: bool
+
+
+class _Slot:
+    """A place in the queue whose update is exchanged for newer ones while it waits."""
+
+    __slots__ = ("update",)
+
+    def __init__(self, update: Update) -> None:
+        self.update = update
+
+
+class DispatchCounts(NamedTuple):
+    """The queue's figures, taken in one moment."""
+
+    quotes_received: int
+    quotes_delivered: int
+    quotes_conflated: int
+    quotes_waiting: int
+    notices_dropped: int
+    callback_errors: int
+
+
+class Dispatcher:
+    """Queue and callback thread of one client.
+
+    While the user keeps up, everything is delivered in order of arrival. Once more than `max_pending` updates
+    wait, only the newest per instrument is kept, until the queue has run empty. Orders, positions and lifecycle
+    events are kept whatever happens.
+
+    Threads: any thread puts; the callback thread takes. The queue and all counts are owned here, their lock is
+    ``_wake`` (a condition). It is never held while user code runs.
+    """
+
+    def __init__(self, call: Callable[[str, tuple[object, ...]], None], max_pending: int) -> None:
+        """
+        Args:
+            call: calls the user's callback of that name with these arguments; may raise anything.
+            max_pending: how many quotes and greeks may wait before they are conflated, and how many notices
+                (raw frames, frame errors) before further ones are dropped.
+        """
+        self._call = call
+        self._max_pending = max_pending
+        self._wake = threading.Condition()
+        self._queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
+        self._slots: dict[tuple[type, str], _Slot] | None = None
+        self._thread: threading.Thread | None = None
+        self._running = False
+        self._idle = False
+        self._closing = False
+        self._deadline: float | None = None
+        self._updates_waiting = 0
+        self._notices_waiting = 0
+        self._quotes_received = 0
+        self._quotes_delivered = 0
+        self._quotes_conflated = 0
+        self._quotes_waiting = 0
+        self._notices_dropped = 0
+        self._callback_errors = 0
+
+    # --- putting -------------------------------------------------------------------------------------------
+
+    def put(self, name: str, *args: object) -> None:
+        """Queue a call that will be made whatever happens."""
+        with self._wake:
+            self._queue.append(_Event(name, args, droppable=False))
+            self._notify()
+
+    def put_notice(self, name: str, *args: object) -> None:
+        """Queue a call that is dropped, and counted, when `max_pending` of its kind wait already."""
+        with self._wake:
+            if self._notices_waiting >= self._max_pending:
+                self._notices_dropped += 1
+                return
+            self._notices_waiting += 1
+            self._queue.append(_Event(name, args, droppable=True))
+            self._notify()
+
+    def put_updates(self, updates: Iterable[Update]) -> None:
+        """Queue quotes or greeks, each to be conflated with newer ones if the callbacks are too slow."""
+        overrun = False
+        with self._wake:
+            for update in updates:
+                if type(update) is Quote:
+                    self._quotes_received += 1
+                    self._quotes_waiting += 1
+                if self._slots is None:
+                    self._queue.append(update)
+                    self._updates_waiting += 1
+                    if self._updates_waiting > self._max_pending:
+                        self._conflate_queue()
+                        overrun = True
+                else:
+                    self._put_newest(self._slots, self._queue, update)
+            self._notify()
+        if overrun:
+            logger.warning(
+                "callbacks are too slow: more than %d quotes waited; only the newest of each instrument is kept "
+                "until they have caught up",
+                self._max_pending,
+            )
+
+    def _notify(self) -> None:
+        if self._idle:
+            self._idle = False
+            self._wake.notify()
+
+    def _put_newest(
+        self,
+        slots: dict[tuple[type, str], _Slot],
+        queue: deque[Quote | OptionGreeks | _Event | _Slot],
+        update: Update,
+    ) -> None:
+        key = (type(update), update.instrument)
+        slot = slots.get(key)
+        if slot is None:
+            slots[key] = slot = _Slot(update)
+            queue.append(slot)
+            self._updates_waiting += 1
+            return
+        older = slot.update
+        slot.update = update
+        if isinstance(update, Quote) and isinstance(older, Quote):
+            slot.update = update.replacing(older)
+            self._quotes_conflated += 1
+            self._quotes_waiting -= 1
+
+    def _conflate_queue(self) -> None:
+        """Keep the newest update per instrument, at the place of the oldest: nobody waits longer than before."""
+        slots: dict[tuple[type, str], _Slot] = {}
+        queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
+        self._updates_waiting = 0
+        for item in self._queue:
+            if isinstance(item, (Quote, OptionGreeks)):
+                self._put_newest(slots, queue, item)
+            else:
+                queue.append(item)
+        self._queue, self._slots = queue, slots
+
+    # --- the callback thread -------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the callback thread, or keep the one that is still busy with an earlier session's callback."""
+        with self._wake:
+            self._closing, self._deadline = False, None
+            if not self._running:
+                self._running = True
+                self._thread = threading.Thread(target=self._run, name="firstock-ws-callbacks", daemon=True)
+                self._thread.start()
+
+    def finish(self, deadline: float | None) -> None:
+        """Let the callback thread deliver what waits and end.
+
+        Args:
+            deadline: `time.monotonic()` after which nothing more is delivered; None to deliver all of it.
+        """
+        with self._wake:
+            self._closing, self._deadline = True, deadline
+            self._idle = False
+            self._wake.notify_all()
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the callback thread to end, `timeout` seconds at most; return whether it has."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return thread is None
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    @property
+    def on_callback_thread(self) -> bool:
+        """Whether the caller is a callback."""
+        return threading.current_thread() is self._thread
+
+    def counts(self) -> DispatchCounts:
+        """Return all figures as of one moment."""
+        with self._wake:
+            return DispatchCounts(
+                quotes_received=self._quotes_received,
+                quotes_delivered=self._quotes_delivered,
+                quotes_conflated=self._quotes_conflated,
+                quotes_waiting=self._quotes_waiting,
+                notices_dropped=self._notices_dropped,
+                callback_errors=self._callback_errors,
+            )
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._closing:
+                    self._idle = True
+                    self._wake.wait()
+                late = self._closing and self._deadline is not None and time.monotonic() > self._deadline
+                if late or not self._queue:
+                    dropped = self._discard_updates()
+                    kept = len(self._queue)
+                    # From here on start() makes a new thread: this one must not touch the queue any more.
+                    self._running = False
+                    break
+                name, args = self._take()
+            self._deliver(name, args)
+        if dropped or kept:
+            logger.warning(
+                "closed while a callback was busy: %d updates were not delivered; %d order, position and "
+                "lifecycle events will be, after the next connect()",
+                dropped,
+                kept,
+            )
+
+    def _take(self) -> tuple[str, tuple[object, ...]]:
+        item = self._queue.popleft()
+        if isinstance(item, _Event):
+            self._notices_waiting -= item.droppable
+            return item.name, item.args
+        if isinstance(item, _Slot):
+            item = item.update
+            assert self._slots is not None
+            del self._slots[type(item), item.instrument]
+        self._updates_waiting -= 1
+        if self._slots is not None and self._updates_waiting == 0:
+            self._slots = None
+        if isinstance(item, Quote):
+            self._quotes_waiting -= 1
+            self._quotes_delivered += 1
+            return "on_quote", (item,)
+        return "on_option_greeks", (item,)
+
+    def _discard_updates(self) -> int:
+        """Drop, and count, what would be stale by the next connect(); what must not be lost waits for it."""
+        waited = len(self._queue)
+        self._queue = deque(item for item in self._queue if isinstance(item, _Event) and not item.droppable)
+        self._slots = None
+        self._quotes_conflated += self._quotes_waiting
+        self._notices_dropped += self._notices_waiting
+        self._quotes_waiting = self._updates_waiting = self._notices_waiting = 0
+        return waited - len(self._queue)
+
+    def _deliver(self, name: str, args: tuple[object, ...]) -> None:
+        try:
+            self._call(name, args)
+        except BaseException as error:
+            with self._wake:
+                self._callback_errors += 1
+            logger.exception("the callback %s raised %s", name, type(error).__name__)
+            if name != "on_error":
+                self._deliver("on_error", (error,))

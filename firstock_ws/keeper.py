@@ -1,0 +1,52 @@
+"""A thread that looks after one connection: it sends what waits to be sent, and watches the clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Keeper:
+    """Calls `tend` now and then: when woken, and when the seconds that `tend` last returned are over.
+
+    A thread of its own, because the reading thread can be stuck in a half frame, and a user's thread must not
+    wait for a server that does not read.
+
+    Threads: any thread wakes or stops. The flags are owned here, their lock is ``_wake`` (a condition).
+    """
+
+    def __init__(self, tend: Callable[[], float]) -> None:
+        self._tend = tend
+        self._wake = threading.Condition()
+        self._woken = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="firstock-ws-keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have `tend` called soon."""
+        with self._wake:
+            self._woken = True
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """End the thread after the call of `tend` that may be running; does not wait."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = 0.0
+        while True:
+            with self._wake:
+                if not self._woken and not self._stopped and pause > 0:
+                    self._wake.wait(pause)
+                self._woken = False
+                if self._stopped:
+                    return
+            pause = self._tend()

@@ -1,0 +1,252 @@
+"""`Quote` and `DepthLevel`: the full state of one instrument at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar, overload
+
+from firstock_ws.models import _fields
+
+State = Mapping[str, Any]
+"""Merged values of one instrument by Python name: prices in whole paise, depth as (price, quantity, orders)."""
+
+_T = TypeVar("_T")
+
+
+class DepthLevel(NamedTuple):
+    """One level of the order book: price in rupees, quantity, and number of orders (None where not sent)."""
+
+    price: float
+    quantity: int | None
+    orders: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the level as a plain dict."""
+        return self._asdict()
+
+
+class _Field(Generic[_T]):
+    """A read-only attribute that converts its value when it is read: most users read a few of the thirty."""
+
+    __slots__ = ("_name",)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, quote: None, owner: type) -> _Field[_T]: ...
+    @overload
+    def __get__(self, quote: Quote, owner: type) -> _T | None: ...
+    def __get__(self, quote: Quote | None, owner: type) -> _Field[_T] | _T | None:
+        if quote is None:
+            return self
+        value = quote._state.get(self._name)
+        return None if value is None else self._convert(value)
+
+    def _convert(self, value: Any) -> _T:
+        raise NotImplementedError
+
+
+class _Price(_Field[float]):
+    __slots__ = ()
+
+    def _convert(self, value: Any) -> float:
+        return float(value / 100)
+
+
+class _Number(_Field[int]):
+    __slots__ = ()
+
+    def _convert(self, value: Any) -> int:
+        return int(value)
+
+
+class _Time(_Field[datetime]):
+    __slots__ = ()
+
+    def _convert(self, value: Any) -> datetime:
+        moment = _fields.epoch(value)
+        assert moment is not None
+        return moment
+
+
+class _Ready(_Field[datetime]):
+    __slots__ = ()
+
+    def _convert(self, value: datetime) -> datetime:
+        return value
+
+
+def _level(level: tuple[int, int | None, int | None]) -> DepthLevel:
+    return DepthLevel(level[0] / 100, level[1], level[2])
+
+
+class Quote:
+    """Everything known of one instrument, after merging the newest frame over those before it.
+
+    Prices are floats in rupees, rounded to the paise they came from; times are aware, in IST; what the broker
+    has not sent is None, never 0. Immutable. Field meanings: the broker's "Subscribe feed" page.
+    """
+
+    __slots__ = ("_before", "_raw", "_state", "exchange", "instrument", "token")
+
+    instrument: str
+    """``"EXCHANGE:TOKEN"``, for example ``"NSE:26000"``."""
+    exchange: str
+    """``"NSE"``, ``"BSE"``, ``"NFO"``, ``"BFO"`` or another that the broker sends."""
+    token: str
+    """The broker's number for the instrument, unique within its exchange."""
+    _state: State
+    _before: State
+    _raw: dict[str, Any]
+
+    def __init__(self, instrument: str, state: State, before: State, raw: dict[str, Any]) -> None:
+        exchange, _, token = instrument.partition(":")
+        write = object.__setattr__
+        write(self, "instrument", instrument)
+        write(self, "exchange", exchange)
+        write(self, "token", token)
+        write(self, "_state", state)
+        write(self, "_before", before)
+        write(self, "_raw", raw)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Quote does not change: {name!r} cannot be set")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Quote does not change: {name!r} cannot be deleted")
+
+    last_price = _Price()
+    """Price of the last trade, rupees."""
+    last_quantity = _Number()
+    """Quantity of the last trade."""
+    last_trade_time = _Time()
+    """When the last trade was, IST; None for an index."""
+    average_price = _Price()
+    """Volume-weighted average price of the day, rupees."""
+    open = _Price()
+    """The day's first price, rupees."""
+    high = _Price()
+    """The day's highest price, rupees."""
+    low = _Price()
+    """The day's lowest price, rupees."""
+    close = _Price()
+    """The previous day's closing price, rupees."""
+    volume = _Number()
+    """Quantity traded today."""
+    traded_value = _Price()
+    """Value traded today, rupees."""
+    total_buy_quantity = _Number()
+    """Quantity wanted in the whole book, beyond the five levels."""
+    total_sell_quantity = _Number()
+    """Quantity offered in the whole book, beyond the five levels."""
+    open_interest = _Number()
+    """Open interest of this contract."""
+    total_open_interest = _Number()
+    """Open interest of the underlying, over all contracts."""
+    lower_circuit = _Price()
+    """Lowest price allowed today, rupees."""
+    upper_circuit = _Price()
+    """Highest price allowed today, rupees."""
+    year_low = _Price()
+    """Lowest price of the year, rupees."""
+    year_high = _Price()
+    """Highest price of the year, rupees."""
+    feed_time = _Time()
+    """When the exchange sent this state, IST."""
+    exchange_time = _Ready()
+    """The same instant as `feed_time`, as the exchange wrote it out, IST."""
+
+    @property
+    def change(self) -> float | None:
+        """`last_price` less `close`, rupees. The broker's own figure is not used: it is 0 for indices."""
+        last, close = self._state.get("last_price"), self._state.get("close")
+        return None if last is None or close is None else float((last - close) / 100)
+
+    @property
+    def change_percent(self) -> float | None:
+        """`change` in percent of `close`."""
+        last, close = self._state.get("last_price"), self._state.get("close")
+        return None if last is None or not close else float((last - close) / close * 100)
+
+    @property
+    def bids(self) -> tuple[DepthLevel, ...]:
+        """Buyers: the levels that have a price, in the broker's order."""
+        return tuple(_level(level) for level in self._state.get("bids", ()) if level[0] is not None)
+
+    @property
+    def asks(self) -> tuple[DepthLevel, ...]:
+        """Sellers: the levels that have a price, in the broker's order."""
+        return tuple(_level(level) for level in self._state.get("asks", ()) if level[0] is not None)
+
+    @property
+    def best_bid(self) -> DepthLevel | None:
+        """The first of `bids`, None when there is none."""
+        return next((_level(level) for level in self._state.get("bids", ()) if level[0] is not None), None)
+
+    @property
+    def best_ask(self) -> DepthLevel | None:
+        """The first of `asks`, None when there is none."""
+        return next((_level(level) for level in self._state.get("asks", ()) if level[0] is not None), None)
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """Names of the attributes that this update changed, `change` and `best_bid` and their like included.
+
+        For a quote that replaced others while a slow callback ran: what differs from the last one delivered.
+        """
+        earlier = Quote(self.instrument, self._before, self._before, self._raw)
+        return frozenset(name for name in VALUE_NAMES if getattr(self, name) != getattr(earlier, name))
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The market object of the newest frame, as it came: often a delta of a few fields, prices in paise."""
+        return self._raw
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values by name, depth levels as dicts; `raw` and `changed` are left out."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in (*_KEY_NAMES, *VALUE_NAMES)}
+        for name in ("bids", "asks"):
+            values[name] = [level.to_dict() for level in values[name]]
+        for name in ("best_bid", "best_ask"):
+            values[name] = values[name].to_dict() if values[name] else None
+        return values
+
+    def replacing(self, older: Quote) -> Quote:
+        """Return this quote with `changed` counted from before `older`, which will not be delivered."""
+        return Quote(self.instrument, self._state, older._before, self._raw)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Quote):
+            return NotImplemented
+        return self.instrument == other.instrument and self._state == other._state
+
+    def __hash__(self) -> int:
+        return hash((self.instrument, self._state.get("last_price"), self._state.get("feed_time")))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Quote, (self.instrument, self._state, self._before, self._raw)
+
+    def __repr__(self) -> str:
+        parts = [f"Quote({self.instrument!r}"]
+        bid, ask = self.best_bid, self.best_ask
+        shown: dict[str, object] = {
+            "last_price": self.last_price,
+            "change": self.change,
+            "bid": bid and bid.price,
+            "ask": ask and ask.price,
+            "volume": self.volume,
+            "feed_time": self.feed_time and self.feed_time.strftime("%H:%M:%S"),
+        }
+        parts += [f"{name}={value}" for name, value in shown.items() if value is not None]
+        return ", ".join(parts) + ")"
+
+
+_KEY_NAMES = ("instrument", "exchange", "token")
+
+VALUE_NAMES: tuple[str, ...] = (
+    *(name for name, member in vars(Quote).items() if isinstance(member, _Field)),
+    *("change", "change_percent", "bids", "asks", "best_bid", "best_ask"),
+)
+"""Every attribute of a quote that can change, in the order of `Quote.to_dict`."""

@@ -1,0 +1,92 @@
+"""Puts what websocket-client raises into our own errors and words.
+
+Its texts are never passed on: they hold response bodies, headers, whole frames, and with them possibly the key.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import websocket
+
+from firstock_ws._http import retry_after_seconds
+from firstock_ws.dial import errno_text
+from firstock_ws.errors import (
+    AuthenticationError,
+    ConnectError,
+    ConnectionLostError,
+    FirstockError,
+    SessionLimitError,
+)
+from firstock_ws.protocol import says_session_limit
+
+NORMAL = 1000
+NO_CODE = 1005
+ABNORMAL = 1006
+PROTOCOL_ERROR = 1002
+
+
+def lost(code: int, reason: str) -> ConnectionLostError:
+    """Return the error for a connection that ended with close code `code`, 1006 for none."""
+    if code == ABNORMAL:
+        reason = reason or "the connection was cut without a close frame"
+        return ConnectionLostError(f"connection lost: {reason}", code=code, reason=reason)
+    said = f" ({reason})" if reason else ""
+    return ConnectionLostError(f"the server closed the connection: code {code}{said}", code=code, reason=reason)
+
+
+def _refused_upgrade(error: websocket.WebSocketBadStatusException) -> FirstockError:
+    status = error.status_code
+    headers = error.resp_headers or {}
+    body = error.resp_body or b""
+    if says_session_limit(body):
+        return SessionLimitError("the broker says that this user has too many open sessions: close one elsewhere")
+    if status in (401, 403):
+        return AuthenticationError(
+            f"the broker refused the jKey (HTTP {status}): it expires every night and at a login elsewhere; get "
+            "a fresh one with login(), or pass jkey= a function that does",
+            code=str(status),
+        )
+    hint = "it is busy or down" if status in (429, 500, 502, 503, 504) else "is the url right?"
+    if 200 <= status < 300:
+        hint = "is there a login page of the network in between?"
+    return ConnectError(
+        f"the server refused the WebSocket upgrade with HTTP {status}: {hint}",
+        status=status,
+        retry_after=retry_after_seconds(headers.get("retry-after")),
+    )
+
+
+def _reason(error: BaseException, *, opened: bool, sending: bool) -> tuple[int, str]:
+    if isinstance(error, (websocket.WebSocketTimeoutException, TimeoutError)):
+        if sending:
+            return ABNORMAL, "the server does not read what is sent to it"
+        return ABNORMAL, "the server stopped in the middle of a frame" if opened else "the handshake stalled"
+    if isinstance(error, websocket.WebSocketConnectionClosedException):
+        return ABNORMAL, "the connection was cut without a close frame"
+    if isinstance(error, (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException)):
+        return PROTOCOL_ERROR, "the server broke the WebSocket protocol"
+    if isinstance(error, ssl.SSLError):
+        return ABNORMAL, f"TLS failed ({error.reason or 'the connection was cut'})"
+    if isinstance(error, OSError):
+        return ABNORMAL, errno_text(error.errno)
+    if not opened and isinstance(error, TypeError):
+        return ABNORMAL, "the server redirects to another address, which is refused to keep the jKey safe"
+    if not opened:
+        return ABNORMAL, "the server's answer to the upgrade is no WebSocket handshake"
+    return ABNORMAL, f"reading failed ({type(error).__name__})"
+
+
+def explain(error: BaseException, *, opened: bool, sending: bool = False) -> FirstockError:
+    """Return our error for what websocket-client reported.
+
+    Args:
+        opened: whether the WebSocket handshake was over.
+        sending: whether it happened while sending.
+    """
+    if isinstance(error, websocket.WebSocketBadStatusException):
+        return _refused_upgrade(error)
+    code, reason = _reason(error, opened=opened, sending=sending)
+    if not opened:
+        return ConnectError(f"the WebSocket handshake failed: {reason}")
+    return ConnectionLostError(f"connection lost: {reason}", code=code, reason=reason)

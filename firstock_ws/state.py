@@ -1,0 +1,61 @@
+"""Where a client stands: one enum, and a holder that other threads can wait on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+
+
+class State(Enum):
+    """Where a client stands."""
+
+    STOPPED = "stopped"
+    """Not started, or closed by the user."""
+    CONNECTING = "connecting"
+    """Dialling, shaking hands, or waiting for the broker's word on the key."""
+    CONNECTED = "connected"
+    """Authenticated and subscribed."""
+    WAITING = "waiting"
+    """Between two tries."""
+    FAILED = "failed"
+    """Gave up; ``connect()`` starts again."""
+
+
+ENDED = frozenset({State.STOPPED, State.FAILED})
+
+
+class StateHolder:
+    """The state of one client.
+
+    Threads: the io thread and ``close()`` write, any thread reads or waits. Owned here, the lock is
+    ``_changed`` (a condition).
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._state = State.STOPPED
+
+    @property
+    def now(self) -> State:
+        return self._state
+
+    def set(self, state: State) -> None:
+        with self._changed:
+            self._state = state
+            self._changed.notify_all()
+
+    def wait_for(self, condition: Callable[[State], bool], timeout: float | None) -> bool:
+        """Wait until `condition` of the state holds, `timeout` seconds at most; return whether it did.
+
+        In slices: an endless wait on a lock could not be broken by Ctrl-C on Windows.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while not condition(self._state):
+                left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+            return True
