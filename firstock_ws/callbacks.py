@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from firstock_ws.errors import FirstockError
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
+
+
+def _ignore(*args: object) -> None:
+    """What every callback does until the user says otherwise."""
 
 
 class Callbacks:
@@ -11,51 +17,59 @@ class Callbacks:
 
     An exception raised by one is logged with its traceback, counted in `Stats.callback_errors` and handed to
     `on_error`; the stream goes on.
+
+    Declared as attributes, not as methods, because type checkers let users assign functions only to attributes;
+    a subclass overrides them with methods all the same: ``def on_quote(self, quote): ...``.
     """
 
-    def on_quote(self, quote: Quote) -> None:
-        """An instrument has a new state; `quote` is the whole of it, `Quote.changed` says what is new in it."""
+    on_quote: Callable[[Quote], object] = staticmethod(_ignore)
+    """An instrument has a new state; `quote` is the whole of it, `Quote.changed` says what is new in it."""
 
-    def on_order_update(self, order: OrderUpdate) -> None:
-        """An order of this account took a step. Never dropped, however slow the callbacks are."""
+    on_order_update: Callable[[OrderUpdate], object] = staticmethod(_ignore)
+    """An order of this account took a step. Never dropped, however slow the callbacks are."""
 
-    def on_position_update(self, position: PositionUpdate) -> None:
-        """A position of this account changed. Never dropped, however slow the callbacks are."""
+    on_position_update: Callable[[PositionUpdate], object] = staticmethod(_ignore)
+    """A position of this account changed. Never dropped, however slow the callbacks are."""
 
-    def on_option_greeks(self, greeks: OptionGreeks) -> None:
-        """The greeks of an option are new."""
+    on_option_greeks: Callable[[OptionGreeks], object] = staticmethod(_ignore)
+    """The greeks of an option are new."""
 
-    def on_connect(self) -> None:
-        """The connection is up: authenticated and subscribed. At first and after each reconnect."""
+    on_connect: Callable[[], object] = staticmethod(_ignore)
+    """The connection is up: authenticated and subscribed. At first and after each reconnect."""
 
-    def on_close(self, code: int, reason: str) -> None:
-        """A connection that was up has ended; once for each `on_connect`.
+    on_close: Callable[[int, str], object] = staticmethod(_ignore)
+    """A connection that was up has ended; once for each `on_connect`.
 
-        Args:
-            code: the WebSocket close code: 1000 after ``close()``, 1006 when the server sent none.
-            reason: the server's words, or ours for what was seen.
-        """
+    Args:
+        code: the WebSocket close code: 1000 after ``close()``, 1006 when the server sent none.
+        reason: the server's words, or ours for what was seen.
+    """
 
-    def on_reconnect(self, attempt: int, delay: float) -> None:
-        """The next try comes after a wait.
+    on_reconnect: Callable[[int, float], object] = staticmethod(_ignore)
+    """The next try comes after a wait.
 
-        Args:
-            attempt: 1 for the first try after a connection was lost, 2 for the second in a row, and so on.
-            delay: the wait, seconds.
-        """
+    Args:
+        attempt: 1 for the first try after a connection was lost, 2 for the second in a row, and so on.
+        delay: the wait, seconds.
+    """
 
-    def on_noreconnect(self, error: FirstockError) -> None:
-        """The client gave up, because of `error`. It is stopped; ``connect()`` would start it again."""
+    on_noreconnect: Callable[[FirstockError], object] = staticmethod(_ignore)
+    """The client gave up, because of `error`. It is stopped; ``connect()`` would start it again."""
 
-    def on_error(self, error: BaseException) -> None:
-        """Something failed: a try to connect, a lost connection, a bad frame or field, or one of your callbacks.
+    on_error: Callable[[BaseException], object] = staticmethod(_ignore)
+    """Something failed: a try to connect, a lost connection, a bad frame or field, or one of your callbacks.
 
-        Args:
-            error: a `FirstockError`, or what your callback raised.
-        """
+    Args:
+        error: a `FirstockError`, or what your callback raised.
+    """
 
-    def on_message(self, text: str) -> None:
-        """A text frame came, as the server sent it; called before the callbacks for what is in it."""
+    on_message: Callable[[str], object] = staticmethod(_ignore)
+    """A text frame came, as the server sent it; called before the callbacks for what is in it."""
+
+
+def is_ignored(callback: Callable[..., object]) -> bool:
+    """Whether nobody listens to `callback`."""
+    return callback is _ignore
 
 
 CALLBACK_NAMES = tuple(name for name in vars(Callbacks) if name.startswith("on_"))

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from firstock_ws._secrets import get_logger
-from firstock_ws.callbacks import CALLBACK_NAMES, Callbacks
+from firstock_ws.callbacks import CALLBACK_NAMES, Callbacks, is_ignored
 from firstock_ws.connection import Settings
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
@@ -368,7 +368,7 @@ class FirstockWS(Callbacks):
         getattr(self, name)(*args)
 
     def _wants_raw(self) -> bool:
-        return getattr(self.on_message, "__func__", None) is not Callbacks.on_message
+        return not is_ignored(self.on_message)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

@@ -260,11 +260,15 @@ class Dispatcher:
         return waited - len(self._queue)
 
     def _deliver(self, name: str, args: tuple[object, ...]) -> None:
+        failure: BaseException | None = None
         try:
             self._call(name, args)
-        except BaseException as error:
-            with self._wake:
-                self._callback_errors += 1
-            logger.exception("the callback %s raised %s", name, type(error).__name__)
-            if name != "on_error":
-                self._deliver("on_error", (error,))
+        except BaseException as error:  # noqa: BLE001 - also sys.exit(): it must not end the feed unseen
+            failure = error
+        if failure is None:
+            return
+        with self._wake:
+            self._callback_errors += 1
+        logger.error("the callback %s raised %s", name, type(failure).__name__, exc_info=failure)
+        if name != "on_error":
+            self._deliver("on_error", (failure,))

@@ -101,7 +101,8 @@ def decode(frame: bytes) -> object:
     """
     problem = "is not JSON"
     try:
-        return json.loads(frame)
+        # Not json.loads(frame): that would take UTF-16 and UTF-32 as well.
+        return json.loads(frame.decode())
     except UnicodeDecodeError:
         problem = "is not UTF-8"
     except RecursionError:
