@@ -79,6 +79,6 @@ class Keys:
         if self._last is not None:
             self._refused.add(self._last)
 
-    def accepted(self) -> None:
-        """Forget the refused keys: the one in use works."""
+    def forget_refusals(self) -> None:
+        """Try every key again: one was accepted, or the user asks for a new start."""
         self._refused.clear()

@@ -69,6 +69,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the io thread."""
+        self._keys.forget_refusals()
         self._state.set(State.CONNECTING)
         self._thread.start()
 
@@ -183,7 +184,7 @@ class Supervisor:
     def _on_ready(self) -> None:
         self.connections += 1
         self._tries = 0
-        self._keys.accepted()
+        self._keys.forget_refusals()
         # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
         self._dispatcher.put("on_connect")
         self._set_state(State.CONNECTED)

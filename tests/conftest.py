@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+
+from firstock_ws import FirstockWS
+from firstock_ws.simulator import Simulator
+from tests.support import KEY
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,3 +27,28 @@ def _no_thread_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("firstock-ws")]
     assert left == []
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    """A simulator that says nothing by itself but snapshots."""
+    with Simulator(users={"AB1234": KEY}, rate=0, order_interval=None, seed=1) as simulator:
+        yield simulator
+
+
+ClientMaker = Callable[..., FirstockWS]
+
+
+@pytest.fixture
+def make_client(sim: Simulator) -> Iterator[ClientMaker]:
+    """Makes clients of `sim`, and closes them at the end of the test."""
+    made: list[FirstockWS] = []
+
+    def make(cls: type[FirstockWS] = FirstockWS, **options: Any) -> FirstockWS:
+        settings: dict[str, Any] = {"user_id": sim.user_id, "jkey": KEY, "url": sim.url, **options}
+        made.append(cls(**settings))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()

@@ -1,0 +1,526 @@
+"""The client on real sockets, against the simulator: connecting, closing, subscribing, looking."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from firstock_ws import (
+    V1_URL,
+    AuthenticationError,
+    ConnectError,
+    ConnectTimeoutError,
+    FirstockError,
+    FirstockWS,
+    Quote,
+    SessionLimitError,
+    State,
+    UsageError,
+)
+from firstock_ws.protocol import MAX_TOKENS_PER_FRAME
+from firstock_ws.simulator import Simulator
+from tests.conftest import ClientMaker
+from tests.support import DEADLINE, KEY, Watched, closed_port, wait_until
+
+
+def tokens_sent(sim: Simulator, action: str = "subscribe") -> list[list[str]]:
+    frames = [json.loads(text) for text in sim.actions]
+    return [frame["tokens"].split("|") for frame in frames if frame["action"] == action]
+
+
+# --- connecting ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", ["url", "url_v2"])
+def test_connect_streams_what_was_asked_for(sim: Simulator, make_client: ClientMaker, wire: str) -> None:
+    client = make_client(tokens=["NSE:26000", "BSE:1"], option_greeks_tokens="NFO:44278", url=getattr(sim, wire))
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    assert client.is_connected
+    assert client.state is State.CONNECTED
+    quotes = watched.wait("on_quote", 2)
+    assert {quote.instrument for quote in quotes} == {"NSE:26000", "BSE:1"}
+    assert all(quote.last_price > 0 for quote in quotes)
+    assert watched.wait("on_option_greeks")[0].instrument == "NFO:44278"
+    assert watched.names()[0] == "on_connect", "before any quote"
+    assert watched.threads == {"firstock-ws-callbacks"}
+    stats = client.stats
+    assert (stats.connections, stats.quotes_received, stats.option_greeks) == (1, 2, 1)
+    assert stats.frames == len(watched.of("on_message"))
+    assert stats.bytes == sum(len(text) for text in watched.of("on_message"))
+    assert stats.last_frame_at is not None
+    assert stats.last_frame_at.utcoffset() is not None
+    assert stats.to_dict()["connections"] == 1
+
+
+def test_the_credentials_arrive_whatever_signs_are_in_them(sim: Simulator, make_client: ClientMaker) -> None:
+    odd = "a b&c=d/é+%41"
+    sim.set_key("AB1234", odd)
+    make_client(jkey=f" {odd}\n").connect(DEADLINE)
+    assert sim.session_count() == 1
+
+
+def test_callbacks_in_the_constructor_by_assignment_and_in_a_subclass(make_client: ClientMaker) -> None:
+    seen: dict[str, Quote] = {}
+    done = threading.Semaphore(0)
+
+    class Mine(FirstockWS):
+        def on_quote(self, quote: Quote) -> None:
+            super().on_quote(quote)
+            note("subclass")(quote)
+
+    def note(name: str) -> Any:
+        def callback(quote: Quote) -> None:
+            seen[name] = quote
+            done.release()
+
+        return callback
+
+    first = make_client(Mine, tokens="NSE:26000")
+    second = make_client(tokens="NSE:26000")
+    third = make_client(tokens="NSE:26000", on_quote=note("constructor"))
+    second.on_quote = note("assigned")
+    for client in (first, second, third):
+        client.connect(DEADLINE)
+    for _ in range(3):
+        assert done.acquire(timeout=DEADLINE)
+    assert set(seen) == {"subclass", "constructor", "assigned"}
+
+
+def test_a_callback_may_be_exchanged_while_connected(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000")
+    client.connect(DEADLINE)
+    watched = Watched(client)
+    sim.tick("NSE:26000")
+    assert watched.wait("on_quote")
+    assert watched.wait("on_message")
+
+
+def test_a_wrong_key(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(jkey="wrong")
+    watched = Watched(client)
+    with pytest.raises(AuthenticationError, match="login"):
+        client.connect(DEADLINE)
+    assert sim.handshakes == 1
+    assert client.state is State.FAILED
+    assert watched.names() == ["on_error", "on_noreconnect"]
+    sim.set_key("AB1234", "wrong")
+    client.connect(DEADLINE)
+    assert client.is_connected, "the same object may be used again"
+
+
+def test_too_many_sessions(sim: Simulator, make_client: ClientMaker) -> None:
+    for _ in range(3):
+        make_client().connect(DEADLINE)
+    with pytest.raises(SessionLimitError, match="close one"):
+        make_client().connect(DEADLINE)
+    assert sim.handshakes == 4
+
+
+def test_a_server_that_is_not_there_in_time(make_client: ClientMaker) -> None:
+    client = make_client(url=f"ws://127.0.0.1:{closed_port()}/ws")
+    with pytest.raises(ConnectTimeoutError, match="refused") as caught:
+        client.connect(timeout=0.3)
+    assert isinstance(caught.value, TimeoutError)
+    assert isinstance(caught.value.__cause__, ConnectError)
+    assert client.state is State.STOPPED
+
+
+def test_a_server_that_is_not_there_without_reconnect(make_client: ClientMaker) -> None:
+    client = make_client(url=f"ws://127.0.0.1:{closed_port()}/ws", reconnect=False)
+    with pytest.raises(ConnectError, match="refused"):
+        client.connect(DEADLINE)
+
+
+def test_a_server_that_comes_up_while_connecting(sim: Simulator, make_client: ClientMaker) -> None:
+    sim.stop()
+    client = make_client()
+    client.on_reconnect = lambda attempt, delay: threading.Thread(target=sim.start).start()
+    client.connect(DEADLINE)
+    assert client.is_connected
+
+
+def test_connect_when_connected_returns_at_once(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    client.connect(DEADLINE)
+    client.connect(DEADLINE)
+    assert sim.handshakes == 1
+
+
+def test_wait_connected(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    assert not client.wait_connected(0.01)
+    threading.Thread(target=client.connect).start()
+    wait_until(lambda: client.state is not State.STOPPED)
+    assert client.wait_connected(DEADLINE)
+    sim.refuse(503)
+    sim.drop()
+    wait_until(lambda: not client.is_connected)
+    assert not client.wait_connected(0.05)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"user_id": ""}, "user_id"),
+        ({"user_id": None}, "user_id"),
+        ({"jkey": ""}, "jkey is empty"),
+        ({"jkey": "  "}, "jkey is empty"),
+        ({"tokens": ["NSE:X"]}, "NSE:X"),
+        ({"option_greeks_tokens": ["NSE:X"]}, "NSE:X"),
+        ({"url": "http://x/"}, "url must look"),
+        ({"reconnect_max_delay": 0}, "reconnect_max_delay"),
+        ({"reconnect_max_tries": -1}, "reconnect_max_tries"),
+        ({"connect_timeout": -1}, "connect_timeout"),
+        ({"max_pending": 0}, "max_pending"),
+        ({"ping_interval": float("nan")}, "ping_interval"),
+    ],
+)
+def test_bad_arguments_raise_at_the_call(make_client: ClientMaker, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        make_client(**wrong)
+    assert KEY not in str(caught.value)
+
+
+def test_a_key_of_another_type_is_refused(make_client: ClientMaker) -> None:
+    with pytest.raises(TypeError, match="jkey must be"):
+        make_client(jkey=12345)
+
+
+def test_the_default_url_is_the_brokers() -> None:
+    client = FirstockWS("AB1234", KEY)
+    assert client._settings.url == V1_URL == "wss://socket.firstock.in/ws"
+    assert repr(client) == "<FirstockWS user_id='AB1234' state=stopped subscriptions=0>"
+    assert KEY not in repr(vars(client))
+
+
+# --- run_forever and close ---------------------------------------------------------------------------------------
+
+
+def run_in_thread(client: FirstockWS) -> tuple[threading.Thread, list[BaseException]]:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            client.run_forever()
+        except FirstockError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, raised
+
+
+def test_run_forever_till_close(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    thread, raised = run_in_thread(client)
+    assert sim.wait_for(lambda sim: sim.session_count() == 1)
+    client.close()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert raised == []
+    assert sim.wait_for(lambda sim: sim.session_count() == 0)
+
+
+def test_run_forever_after_connect_only_blocks(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    client.connect(DEADLINE)
+    thread, _ = run_in_thread(client)
+    client.close()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert sim.handshakes == 1
+
+
+def test_run_forever_raises_why_it_gave_up_after_the_callbacks(make_client: ClientMaker) -> None:
+    client = make_client(jkey="wrong")
+    watched = Watched(client)
+    with pytest.raises(AuthenticationError):
+        client.run_forever()
+    assert watched.names() == ["on_error", "on_noreconnect"]
+
+
+def test_close_is_clean_idempotent_and_reversible(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000")
+    watched = Watched(client)
+    client.close()
+    for connections in (1, 2):
+        client.connect(DEADLINE)
+        watched.wait("on_quote", connections)
+        client.close()
+        client.close()
+        assert client.state is State.STOPPED
+        assert sim.wait_for(lambda sim: sim.session_count() == 0)
+        assert sim.close_codes == [1000] * connections, "a close frame was sent"
+        assert client.stats.connections == connections
+    assert watched.of("on_close") == [(1000, "closed by the client")] * 2
+    assert watched.of("on_error") == []
+
+
+def test_what_was_received_is_delivered_before_close_returns(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000")
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    sim.tick("NSE:26000", count=500)
+    wait_until(lambda: client.stats.quotes_received == 501)
+    client.close()
+    assert len(watched.of("on_quote")) == 501
+    assert watched.names()[-1] == "on_close"
+
+
+@pytest.mark.parametrize("callback", ["on_connect", "on_quote", "on_error", "on_close"])
+def test_close_from_a_callback(sim: Simulator, make_client: ClientMaker, callback: str) -> None:
+    client = make_client(tokens="NSE:26000")
+    watched = Watched(client)
+    returned = threading.Event()
+
+    def close(*args: object) -> None:
+        client.close()
+        returned.set()
+
+    setattr(client, callback, close)
+    client.connect(DEADLINE)
+    if callback in ("on_error", "on_close"):
+        sim.drop(1011)
+    assert returned.wait(DEADLINE)
+    wait_until(lambda: client.state is State.STOPPED)
+    client.close()
+    assert sim.wait_for(lambda sim: sim.session_count() == 0)
+    handshakes = sim.handshakes
+    assert watched.of("on_noreconnect") == []
+    assert sim.handshakes == handshakes
+
+
+def test_close_from_many_threads_at_once(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    client.connect(DEADLINE)
+    threads = [threading.Thread(target=client.close) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert not any(thread.is_alive() for thread in threads)
+    assert client.state is State.STOPPED
+    assert sim.wait_for(lambda sim: sim.session_count() == 0)
+
+
+def test_close_while_connect_waits(sim: Simulator, make_client: ClientMaker) -> None:
+    sim.go_silent()
+    client = make_client()
+    raised: list[BaseException] = []
+
+    def connect() -> None:
+        try:
+            client.connect(DEADLINE)
+        except FirstockError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    wait_until(lambda: client.state is State.CONNECTING)
+    client.close()
+    thread.join(DEADLINE)
+    assert isinstance(raised[0], UsageError)
+    assert "close()" in str(raised[0])
+
+
+def test_close_does_not_wait_for_a_server_that_does_not_answer(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    client.connect(DEADLINE)
+    sim.go_silent()
+    client.close()
+    assert client.state is State.STOPPED
+
+
+def test_close_does_not_wait_for_a_callback_forever(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000")
+    entered, release = threading.Event(), threading.Event()
+
+    def block(quote: Quote) -> None:
+        entered.set()
+        assert release.wait(3 * DEADLINE)
+
+    client.on_quote = block
+    watched = Watched(client, ("on_order_update", "on_close", "on_connect"))
+    client.connect(DEADLINE)
+    assert entered.wait(DEADLINE)
+    number = sim.place_order("NSE:2885", fill=False)
+    wait_until(lambda: client.stats.order_updates == 3)
+    client.close()
+    assert watched.of("on_order_update") == [], "the callback thread was busy all the time"
+    release.set()
+    wait_until(lambda: not any(t.name == "firstock-ws-callbacks" for t in threading.enumerate()))
+    client.connect(DEADLINE)
+    orders = watched.wait("on_order_update", 3)
+    assert {order.order_number for order in orders} == {number}, "none was lost"
+    assert watched.names()[:5] == ["on_connect", *["on_order_update"] * 3, "on_close"]
+
+
+def test_the_context_manager_closes(sim: Simulator, make_client: ClientMaker) -> None:
+    with make_client() as client:
+        assert client.state is State.STOPPED
+        client.connect(DEADLINE)
+    assert client.state is State.STOPPED
+    with pytest.raises(RuntimeError, match="mine"), make_client() as other:
+        other.connect(DEADLINE)
+        raise RuntimeError("mine")
+    assert sim.wait_for(lambda sim: sim.session_count() == 0)
+
+
+@pytest.mark.parametrize("call", ["connect", "run_forever"])
+def test_connect_from_a_callback_is_refused(make_client: ClientMaker, call: str) -> None:
+    client = make_client()
+    watched = Watched(client)
+    client.on_connect = getattr(client, call)
+    client.connect(DEADLINE)
+    assert "another thread" in str(watched.wait("on_error")[0])
+    assert isinstance(watched.of("on_error")[0], UsageError)
+
+
+def test_many_clients_in_one_process(sim: Simulator, make_client: ClientMaker) -> None:
+    sim.set_key("CD5678", KEY)
+    clients = [
+        make_client(user_id=user, tokens=f"NSE:{number}")
+        for number in range(1, 4)
+        for user in ("AB1234", "CD5678")
+    ]
+    seen = [Watched(client) for client in clients]
+    for client in clients:
+        client.connect(DEADLINE)
+    assert sim.session_count() == 6
+    for client, watched in zip(clients, seen, strict=True):
+        assert watched.wait("on_quote")[0].instrument in client.subscriptions
+    clients[0].close()
+    assert all(client.is_connected for client in clients[1:])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_cannot_touch_the_parents_connection(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000")
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        texts = []
+        for call in (client.connect, client.close, lambda: client.subscribe("NSE:1")):
+            try:
+                call()
+            except UsageError as error:
+                texts.append(str(error))
+        os.write(writer, "|".join(texts).encode())
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        assert pipe.read().decode().count("fork") == 3
+    os.waitpid(child, 0)
+    sim.tick("NSE:26000")
+    watched.wait("on_quote", 2)
+    assert client.stats.connections == 1
+
+
+# --- subscriptions -----------------------------------------------------------------------------------------------
+
+
+def test_subscribing_before_and_after_connecting(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:1")
+    client.subscribe(["NSE:2", "NSE:3|NSE:1"])
+    client.unsubscribe("NSE:3")
+    client.connect(DEADLINE)
+    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:1", "NSE:2"})
+    client.subscribe("NSE:4|NSE:4|NSE:1")
+    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:1", "NSE:2", "NSE:4"})
+    client.unsubscribe(iter(["NSE:1", "NSE:99"]))
+    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:2", "NSE:4"})
+    assert client.subscriptions == {"NSE:2", "NSE:4"}
+    assert tokens_sent(sim) == [["NSE:1", "NSE:2"], ["NSE:4"]], "each once, in one go"
+    assert tokens_sent(sim, "unsubscribe") == [["NSE:1"]]
+
+
+def test_option_greeks_are_subscribed_apart(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    client.subscribe_option_greeks(["NFO:44278", "NFO:44279"])
+    assert {greeks.instrument for greeks in watched.wait("on_option_greeks", 2)} == {"NFO:44278", "NFO:44279"}
+    client.unsubscribe_option_greeks("NFO:44278")
+    assert sim.wait_for(lambda sim: sim.greeks_subscriptions() == {"NFO:44279"})
+    assert client.option_greeks_subscriptions == {"NFO:44279"}
+    assert client.subscriptions == frozenset()
+    assert sim.subscriptions() == set()
+
+
+def test_long_lists_are_split(sim: Simulator, make_client: ClientMaker) -> None:
+    many = [f"NSE:{number}" for number in range(3, 3 + MAX_TOKENS_PER_FRAME + 5)]
+    client = make_client(tokens=many)
+    client.connect(DEADLINE)
+    client.subscribe([f"BSE:{number}" for number in range(3, 3 + MAX_TOKENS_PER_FRAME + 5)])
+    assert sim.wait_for(lambda sim: len(sim.subscriptions()) == 2 * len(many))
+    assert [len(frame) for frame in tokens_sent(sim)] == [MAX_TOKENS_PER_FRAME, 5] * 2
+
+
+def test_a_bad_token_sends_nothing(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client()
+    client.connect(DEADLINE)
+    for call in (
+        client.subscribe,
+        client.unsubscribe,
+        client.subscribe_option_greeks,
+        client.unsubscribe_option_greeks,
+    ):
+        with pytest.raises(ValueError, match="NSE:SBIN"):
+            call(["NSE:1", "NSE:SBIN"])
+    client.subscribe("NSE:7")
+    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:7"})
+    assert len(sim.actions) == 1
+
+
+def test_subscribing_from_a_callback(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:1")
+
+    def follow(quote: Quote) -> None:
+        if int(quote.token) < 5:
+            client.subscribe(f"NSE:{int(quote.token) + 1}")
+
+    client.on_quote = follow
+    client.connect(DEADLINE)
+    assert sim.wait_for(lambda sim: sim.subscriptions() == {f"NSE:{n}" for n in range(1, 6)})
+
+
+def test_unsubscribed_instruments_are_forgotten_and_start_afresh(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:2885")
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    watched.wait("on_quote")
+    client.unsubscribe("NSE:2885")
+    assert "NSE:2885" not in client.quotes
+    assert sim.wait_for(lambda sim: sim.subscriptions() == set())
+    client.subscribe("NSE:2885")
+    assert watched.wait("on_quote", 2)[1].open is not None, "a new snapshot"
+    assert client.quotes["NSE:2885"] == watched.of("on_quote")[1]
+
+
+def test_threads_that_subscribe_at_once_leave_the_server_with_what_is_wanted(
+    sim: Simulator, make_client: ClientMaker
+) -> None:
+    client = make_client()
+    client.connect(DEADLINE)
+
+    def churn(first: int) -> None:
+        for turn in range(50):
+            own = [f"NSE:{number}" for number in range(first, first + 10)]
+            client.subscribe(own)
+            client.unsubscribe(own if turn < 49 else own[:5])
+
+    threads = [threading.Thread(target=churn, args=(10 * number + 1,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert len(client.subscriptions) == 40
+    assert sim.wait_for(lambda sim: sim.subscriptions() == client.subscriptions)
