@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 
 from firstock_ws.errors import FirstockError
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -66,10 +67,31 @@ class Callbacks:
     on_message: Callable[[str], object] = staticmethod(_ignore)
     """A text frame came, as the server sent it; called before the callbacks for what is in it."""
 
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        _refuse_misspelt(vars(cls))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("on_") and not hasattr(type(self), name):
+            _refuse_misspelt([name])
+        super().__setattr__(name, value)
+
 
 def is_ignored(callback: Callable[..., object]) -> bool:
     """Whether nobody listens to `callback`."""
     return callback is _ignore
 
+
+def _refuse_misspelt(names: Iterable[str]) -> None:
+    """Raise AttributeError for a name that is nearly a callback's: it would never be called, unseen."""
+    for name in names:
+        if name.startswith("on_") and name not in CALLBACK_NAMES:
+            meant = _OTHER_NAMES.get(name) or "".join(difflib.get_close_matches(name, CALLBACK_NAMES, 1, 0.8))
+            if meant:
+                raise AttributeError(f"no callback is named {name!r}: did you mean {meant!r}?")
+
+
+_OTHER_NAMES = {"on_ticks": "on_quote", "on_tick": "on_quote", "on_position": "on_position_update"}
+_OTHER_NAMES |= {"on_order": "on_order_update", "on_orders": "on_order_update", "on_greeks": "on_option_greeks"}
 
 CALLBACK_NAMES = tuple(name for name in vars(Callbacks) if name.startswith("on_"))

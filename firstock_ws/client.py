@@ -150,6 +150,8 @@ class FirstockWS(Callbacks):
     def connect(self, timeout: float | None = 30.0) -> None:
         """Start, and return when the key is accepted and the subscriptions are sent; at once if they are.
 
+        The first quotes come a moment later: until then `quotes` is empty.
+
         Args:
             timeout: seconds to go on trying; None for as long as it takes. A server that can't be reached is
                 tried again within that time, unless ``reconnect=False``.
@@ -201,7 +203,17 @@ class FirstockWS(Callbacks):
                 raise error
         except KeyboardInterrupt:
             logger.info("Ctrl-C: closing")
-            self.close()
+            self._close_whatever_is_pressed()
+
+    def _close_whatever_is_pressed(self) -> None:
+        # Shells and wrappers often send the signal twice; the second must not cut the first one's goodbye.
+        closed = False
+        while not closed:
+            try:
+                self.close()
+                closed = True
+            except KeyboardInterrupt:
+                logger.info("Ctrl-C again: closing already")
 
     def _last_error(self) -> FirstockError | None:
         with self._lock:
@@ -339,7 +351,8 @@ class FirstockWS(Callbacks):
     def quotes(self) -> Mapping[str, Quote]:
         """The newest full quote of every instrument, by ``"EXCHANGE:TOKEN"``: live and read-only.
 
-        It is ahead of ``on_quote`` while callbacks are slow. After a lost connection the last quotes stay till
+        An instrument is in it from its first frame on: use ``quotes.get(...)`` until then. It is ahead of
+        ``on_quote`` while callbacks are slow. After a lost connection the last quotes stay till
         the server's new ones replace them: look at `Quote.feed_time`.
         """
         return self._book.view

@@ -101,6 +101,7 @@ class Connection:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
         self._app: websocket.WebSocketApp | None = None
+        self._web_socket: websocket.WebSocket | None = None
         self._failure: FirstockError | None = None
         self._close_frame: tuple[int, str] | None = None
         self._deadline: float | None = time.monotonic() + settings.connect_timeout
@@ -156,11 +157,20 @@ class Connection:
             self._keeper.stop()
             self.abort()
             self._keeper.join()
-            with self._lock:
-                if self._sock is not None:
-                    self._sock.close()
-                self._app = self._sock = None
+            self._let_go()
         return self._ending(time.monotonic() - (self._ready_at or started))
+
+    def _let_go(self) -> None:
+        with self._lock:
+            sock, library = self._sock, (self._app, self._web_socket)
+            self._app = self._web_socket = self._sock = None
+        if sock is not None:
+            sock.close()
+        for thing in library:
+            if thing is not None:
+                # websocket-client's objects refer to each other, and to this one, in circles: without this, all
+                # buffers of a dead connection wait for the garbage collector.
+                vars(thing).clear()
 
     def _ending(self, lasted: float) -> Ending:
         ready = self._ready_at is not None
@@ -173,7 +183,7 @@ class Connection:
         if error is None:
             error = lost(code, REDACTOR.redact(reason))
         if isinstance(error, ConnectionLostError):
-            code, reason = error.code, error.reason
+            return Ending(error, ready, lasted, error.code, error.reason)
         return Ending(error, ready, lasted, code, reason or str(error))
 
     def _dial(self) -> socket.socket:
@@ -206,19 +216,13 @@ class Connection:
         )
         with self._lock:
             self._app = app
-        try:
-            app.run_forever(skip_utf8_validation=True, suppress_origin=True, sockopt=_NO_REDIRECT)
-        finally:
-            # The app and this object refer to each other: without this, a thousand reconnects wait for the
-            # garbage collector.
-            app.on_open = app.on_data = app.on_error = app.on_close = app.on_ping = app.on_pong = None
+        app.run_forever(skip_utf8_validation=True, suppress_origin=True, sockopt=_NO_REDIRECT)
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
         self._last_heard = time.monotonic()
-        inner = app.sock
         with self._lock:
-            ours = inner is not None and inner.sock is self._sock
-            self._open = ours
+            self._web_socket = app.sock
+            self._open = ours = app.sock is not None and app.sock.sock is self._sock
             close_now = self._close_wanted
         if not ours:
             self._fail(explain(TypeError(), opened=False))
@@ -309,10 +313,9 @@ class Connection:
                 self._failure = error
         self.abort()
 
-    def _send(self, frame: str) -> None:
-        app = self._app
-        if app is not None:
-            app.send(frame)
+    def _send(self, frame: str | bytes, opcode: int = websocket.ABNF.OPCODE_TEXT) -> None:
+        if self._web_socket is not None:
+            self._web_socket.send(frame, opcode)
 
     # --- keeper --------------------------------------------------------------------------------------------
 
@@ -350,10 +353,8 @@ class Connection:
         return ConnectTimeoutError(f"opening took longer than connect_timeout: still waiting for {where}")
 
     def _send_close(self) -> None:
-        app = self._app
-        inner = app.sock if app is not None else None
-        if inner is not None:
-            inner.send_close()
+        if self._web_socket is not None:
+            self._web_socket.send_close()
 
     def _send_queued(self) -> None:
         while (frame := self._subscriptions.next_frame()) is not None:
@@ -374,9 +375,7 @@ class Connection:
         if not waiting_for_pong and now < heard + interval:
             return heard + interval - now
         self._pinged_at = time.monotonic()
-        app = self._app
-        if app is not None:
-            app.send(b"", websocket.ABNF.OPCODE_PING)
+        self._send(b"", websocket.ABNF.OPCODE_PING)
         return timeout
 
 

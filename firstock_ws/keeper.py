@@ -6,6 +6,10 @@ import threading
 from collections.abc import Callable
 
 
+def _nothing_to_do() -> float:
+    return 0.0
+
+
 class Keeper:
     """Calls `tend` now and then: when woken, and when the seconds that `tend` last returned are over.
 
@@ -38,7 +42,9 @@ class Keeper:
             self._wake.notify()
 
     def join(self) -> None:
+        """Wait for the end of the thread, and let go of `tend` and what it belongs to."""
         self._thread.join()
+        self._tend = _nothing_to_do
 
     def _run(self) -> None:
         pause = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 
 from firstock_ws import FirstockWS
 from firstock_ws.callbacks import CALLBACK_NAMES
+from firstock_ws.simulator import Simulator
 
 KEY = "6f1d8c0b" * 8
 """The jKey of all tests: 64 hexadecimal digits as the broker's, to be found in no log line."""
@@ -59,6 +60,12 @@ class Watched:
 
     def of_locked(self, name: str) -> list[str]:
         return [called for called, _ in self.calls if called == name]
+
+
+def connect(client: FirstockWS, sim: Simulator) -> None:
+    """Connect, and wait until `sim` has read the subscriptions: connect() returns when they are sent."""
+    client.connect(DEADLINE)
+    assert sim.wait_for(lambda sim: sim.subscriptions() >= client.subscriptions)
 
 
 def wait_until(condition: Callable[[], object], timeout: float = DEADLINE) -> None:

@@ -24,7 +24,7 @@ from firstock_ws import (
 from firstock_ws.protocol import MAX_TOKENS_PER_FRAME
 from firstock_ws.simulator import Simulator
 from tests.conftest import ClientMaker
-from tests.support import DEADLINE, KEY, Watched, closed_port, wait_until
+from tests.support import DEADLINE, KEY, Watched, closed_port, connect, wait_until
 
 
 def tokens_sent(sim: Simulator, action: str = "subscribe") -> list[list[str]]:
@@ -91,9 +91,37 @@ def test_callbacks_in_the_constructor_by_assignment_and_in_a_subclass(make_clien
     assert set(seen) == {"subclass", "constructor", "assigned"}
 
 
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("on_qoute", "on_quote"),
+        ("on_quotes", "on_quote"),
+        ("on_ticks", "on_quote"),
+        ("on_orders", "on_order_update"),
+    ],
+)
+def test_a_misspelt_callback_is_refused(make_client: ClientMaker, misspelt: str, meant: str) -> None:
+    with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
+        setattr(make_client(), misspelt, print)
+    with pytest.raises(AttributeError, match=f"did you mean '{meant}'"):
+        type("Mine", (FirstockWS,), {misspelt: print})
+
+
+def test_a_subclass_may_have_callbacks_of_its_own(make_client: ClientMaker) -> None:
+    class Mine(FirstockWS):
+        on_bar: object = None
+
+        def on_signal(self) -> None: ...
+
+    client = make_client(Mine)
+    client.on_bar = print
+    client.on_breakout = print  # type: ignore[attr-defined]
+    assert client.on_bar is print
+
+
 def test_a_callback_may_be_exchanged_while_connected(sim: Simulator, make_client: ClientMaker) -> None:
     client = make_client(tokens="NSE:26000")
-    client.connect(DEADLINE)
+    connect(client, sim)
     watched = Watched(client)
     sim.tick("NSE:26000")
     assert watched.wait("on_quote")
@@ -264,7 +292,7 @@ def test_close_is_clean_idempotent_and_reversible(sim: Simulator, make_client: C
 def test_what_was_received_is_delivered_before_close_returns(sim: Simulator, make_client: ClientMaker) -> None:
     client = make_client(tokens="NSE:26000")
     watched = Watched(client)
-    client.connect(DEADLINE)
+    connect(client, sim)
     sim.tick("NSE:26000", count=500)
     wait_until(lambda: client.stats.quotes_received == 501)
     client.close()
@@ -365,9 +393,14 @@ def test_the_context_manager_closes(sim: Simulator, make_client: ClientMaker) ->
         assert client.state is State.STOPPED
         client.connect(DEADLINE)
     assert client.state is State.STOPPED
-    with pytest.raises(RuntimeError, match="mine"), make_client() as other:
-        other.connect(DEADLINE)
-        raise RuntimeError("mine")
+
+    def fail_inside() -> None:
+        with make_client() as other:
+            other.connect(DEADLINE)
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fail_inside()
     assert sim.wait_for(lambda sim: sim.session_count() == 0)
 
 
@@ -403,7 +436,7 @@ def test_many_clients_in_one_process(sim: Simulator, make_client: ClientMaker) -
 def test_a_forked_child_cannot_touch_the_parents_connection(sim: Simulator, make_client: ClientMaker) -> None:
     client = make_client(tokens="NSE:26000")
     watched = Watched(client)
-    client.connect(DEADLINE)
+    connect(client, sim)
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

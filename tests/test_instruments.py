@@ -22,7 +22,8 @@ def test_all_ways_to_name_instruments(given: object, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "26000", "NSE", "NSE:", ":1", "NSE:RELIANCE", "nse:1", "NSE:1|", "NSE:1,BSE:1", "NSE:1\n2", "NSE:١"]
+    "bad",
+    ["", "26000", "NSE", "NSE:", ":1", "NSE:RELIANCE", "nse:1", "NSE:1|", "NSE:1,BSE:1", "NSE:1\n2", "NSE:\u0661"],
 )
 @pytest.mark.parametrize("wrap", [lambda bad: bad, lambda bad: ["NSE:1", bad]])
 def test_a_bad_token_is_named_with_the_right_form(bad: str, wrap: object) -> None:

@@ -134,7 +134,8 @@ def test_close_may_come_under_either_name(feed: Feeder) -> None:
     [None, 2**63 - 1, 2**63, 9223372036854776000, -(2**63), -9223372036854776000, 9.223372036854775807e18, ""],
 )
 @pytest.mark.parametrize(
-    ("wire", "name"), [("i_last_traded_price", "last_price"), ("i_open_interest", "open_interest"), ("i_feed_time", "feed_time")]
+    ("wire", "name"),
+    [("i_last_traded_price", "last_price"), ("i_open_interest", "open_interest"), ("i_feed_time", "feed_time")],
 )
 def test_no_value_leaves_what_was(feed: Feeder, nothing: object, wire: str, name: str) -> None:
     assert getattr(feed({wire: nothing}), name) is None
@@ -146,7 +147,9 @@ def test_no_value_leaves_what_was(feed: Feeder, nothing: object, wire: str, name
 def test_a_price_of_zero_is_no_price_but_a_quantity_of_zero_is(feed: Feeder) -> None:
     assert feed({"i_open_price": 0, "i_last_trade_time": 0}).open is None
     feed(FULL)
-    quote = feed({"i_open_price": 0, "i_volume_traded_today": 0, "i_total_buy_quantity": 0, "i_last_trade_time": 0})
+    quote = feed(
+        {"i_open_price": 0, "i_volume_traded_today": 0, "i_total_buy_quantity": 0, "i_last_trade_time": 0}
+    )
     assert (quote.open, quote.volume, quote.total_buy_quantity) == (1245.0, 0, 0)
     assert quote.last_trade_time is not None
 
@@ -158,7 +161,9 @@ def test_depth_is_merged_by_position_and_field(feed: Feeder) -> None:
         DepthLevel(1251.80, 25, 1),
     )
     assert feed({"best_buy": [{"price": 0, "quantity": 7, "orders": 1}]}).bids[0] == DepthLevel(1251.85, 7, 1)
-    assert feed({"best_buy": [None, {"price": 0, "quantity": 0, "orders": 0}]}).bids == (DepthLevel(1251.85, 7, 1),)
+    assert feed({"best_buy": [None, {"price": 0, "quantity": 0, "orders": 0}]}).bids == (
+        DepthLevel(1251.85, 7, 1),
+    )
     assert feed({"best_buy": [{"price": 0, "quantity": 0}]}).best_bid is None
     assert feed({"best_buy": [{}, {}, {"price": 125100, "quantity": 3}]}).bids == (DepthLevel(1251.0, 3, None),)
     assert feed.bad == []
@@ -182,7 +187,9 @@ def test_a_field_that_cannot_be_parsed_becomes_none(feed: Feeder, bad: object) -
 
 
 @pytest.mark.parametrize(
-    "bad", ["x", {"0": {}}, ["x"], [{"price": "x"}], [{"quantity": []}], [{}] * 1000], ids=lambda bad: str(bad)[:20]
+    "bad",
+    ["x", {"0": {}}, ["x"], [{"price": "x"}], [{"quantity": []}], [{}] * 1000],
+    ids=lambda bad: str(bad)[:20],
 )
 def test_a_depth_that_cannot_be_parsed_is_reported(feed: Feeder, bad: object) -> None:
     assert feed({"best_buy": bad}).bids == ()
@@ -254,7 +261,8 @@ def test_quotes_are_values(feed: Feeder) -> None:
     assert pickle.loads(pickle.dumps(quote)) == quote
     assert copy.deepcopy(quote) == quote
     assert repr(quote) == (
-        "Quote('NSE:2885', last_price=1251.9, change=1.9, bid=1251.85, ask=1251.95, volume=1234567, feed_time=09:17:58)"
+        "Quote('NSE:2885', last_price=1251.9, change=1.9, bid=1251.85, ask=1251.95, volume=1234567, "
+        "feed_time=09:17:58)"
     )
 
 

@@ -117,7 +117,9 @@ def test_statuses_in_one_spelling(sent: str, status: str | None, final: bool) ->
 
 
 def test_what_is_missing_is_none_never_zero() -> None:
-    update = order(prc="0.00", avgprc="0", trgprc="", rejreason="RED:margin", fltm="00-00-0000 00:00:00", trantype="S")
+    update = order(
+        prc="0.00", avgprc="0", trgprc="", rejreason="RED:margin", fltm="00-00-0000 00:00:00", trantype="S"
+    )
     assert (update.price, update.average_price, update.trigger_price, update.fill_time) == (None,) * 4
     assert update.rejection_reason == "RED:margin"
     assert update.side == "SELL"
