@@ -75,7 +75,7 @@ def test_a_lost_connection_comes_back_with_its_subscriptions(
     assert {quote.instrument for quote in quotes} == {"NSE:2885", "NSE:7"}
     assert all(quote.raw.get("i_open_price") and quote.open for quote in quotes), "fresh snapshots"
     assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:2885", "NSE:7"})
-    assert sim.greeks_subscriptions() == {"NFO:44278"}
+    assert sim.wait_for(lambda sim: sim.greeks_subscriptions() == {"NFO:44278"})
     assert len(sim.actions) == before + 2, "quotes and greeks, each in one go"
     assert sim.peak_sessions == 1
     assert [given[0] for given in watched.of("on_close")] == [code]
