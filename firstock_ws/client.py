@@ -207,11 +207,9 @@ class FirstockWS(Callbacks):
 
     def _close_whatever_is_pressed(self) -> None:
         # Shells and wrappers often send the signal twice; the second must not cut the first one's goodbye.
-        closed = False
-        while not closed:
+        while True:
             try:
-                self.close()
-                closed = True
+                return self.close()
             except KeyboardInterrupt:
                 logger.info("Ctrl-C again: closing already")
 

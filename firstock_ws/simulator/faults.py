@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Mapping
 
 from . import wire
+from .outgoing import Ending
 from .runner import Runner
-from .sessions import LINGER, Ending
+from .sessions import LINGER
 
 
 class Faults(Runner):

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from . import wire
-from .sessions import MAX_QUEUED_FRAMES, Session
+from .outgoing import LiveSession
+from .sessions import MAX_QUEUED_FRAMES
 from .state import World
 
 Subject = tuple[str, str]
@@ -42,7 +43,7 @@ class Feed:
         """Look again: subscriptions or the rate changed."""
         self._stirred.set()
 
-    def subscribed(self, session: Session, kind: str, names: list[str]) -> None:
+    def subscribed(self, session: LiveSession, kind: str, names: list[str]) -> None:
         """Send the snapshots of what a session just subscribed."""
         world = self._world
         if kind == "greeks":

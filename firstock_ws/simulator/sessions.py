@@ -9,10 +9,10 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from websockets.exceptions import ConnectionClosed
 
+from .outgoing import Ending, Frame
 from .state import World
 from .transport import Link
 
@@ -23,35 +23,6 @@ MAX_QUEUED_FRAMES = 5_000
 #: Seconds that a client gets to answer a close frame, or to close after a FIN.
 LINGER = 1.0
 INSTRUMENT_NAME = re.compile(r"[A-Z][A-Z_]*:[0-9A-Za-z&._-]+")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame that waits to be sent.
-
-    Args:
-        data: The payload.
-        binary: Whether it goes as a binary frame.
-        opens: Whether the session is usable once it is sent.
-    """
-
-    data: bytes
-    binary: bool = False
-    opens: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Ending:
-    """The end of a session, in its place among the frames.
-
-    Args:
-        code: Code of the close frame; None for a TCP FIN without one.
-        reason: Text of the close frame.
-    """
-
-    code: int | None
-    reason: str = ""
-    done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Session:

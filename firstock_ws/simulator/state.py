@@ -7,16 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from . import wire
 from .behaviour import Behaviour
 from .greeks import OptionGreeks
 from .market import Clock, Instrument
+from .outgoing import LiveSession
 from .trading import Desk
-
-if TYPE_CHECKING:
-    from .sessions import Session
 
 KEPT_ACTIONS = 100_000
 
@@ -46,7 +43,7 @@ class World:
         self.rate = rate
         self.max_sessions = max_sessions
         self.behaviour = behaviour
-        self.sessions: list[Session] = []
+        self.sessions: list[LiveSession] = []
         #: Counts up whenever the set of subscribed instruments may have changed.
         self.roster = 0
         self.vanished: dict[str, list[float]] = {}
@@ -112,7 +109,7 @@ class World:
         body = wire.delta(instrument, tick, noise)
         return body, noise.random() < 0.3
 
-    def ready_sessions(self, user_id: str | None = None) -> list[Session]:
+    def ready_sessions(self, user_id: str | None = None) -> list[LiveSession]:
         """Sessions past their success frame, of one user or of all."""
         return [s for s in self.sessions if s.ready and user_id in (None, s.user_id)]
 
