@@ -179,8 +179,7 @@ class FirstockWS(Callbacks):
             raise error
         if decided:
             raise UsageError("close() was called while connect() was waiting")
-        last_try = error or "no answer yet"
-        raise ConnectTimeoutError(f"no connection within {timeout} s; the last try: {last_try}") from error
+        raise ConnectTimeoutError(f"no connection within {timeout} s; last: {error or 'no answer yet'}") from error
 
     def run_forever(self) -> None:
         """Connect if need be, and block until `close`, Ctrl-C, or giving up.
@@ -260,7 +259,10 @@ class FirstockWS(Callbacks):
         if supervisor is None:
             return
         supervisor.stop()
-        self._dispatcher.finish(deadline)
+        with self._lock:
+            # Another thread may have closed as well, and connected again since.
+            if self._supervisor is supervisor:
+                self._dispatcher.finish(deadline)
         if not self._dispatcher.on_callback_thread:
             self._dispatcher.join(max(0.0, deadline - time.monotonic()))
 
@@ -313,9 +315,7 @@ class FirstockWS(Callbacks):
         return parse_tokens(tokens)
 
     def _wake(self) -> None:
-        with self._lock:
-            supervisor = self._supervisor
-        if supervisor is not None:
+        if (supervisor := self._supervisor) is not None:
             supervisor.wake()
 
     @property

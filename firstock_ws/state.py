@@ -27,7 +27,7 @@ ENDED = frozenset({State.STOPPED, State.FAILED})
 
 
 class StateHolder:
-    """The state of one client.
+    """The state of one client, written by whoever was given charge of it last.
 
     Threads: the io thread and ``close()`` write, any thread reads or waits. Owned here, the lock is
     ``_changed`` (a condition).
@@ -36,15 +36,26 @@ class StateHolder:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._state = State.STOPPED
+        self._in_charge: object = None
 
     @property
     def now(self) -> State:
         return self._state
 
-    def set(self, state: State) -> None:
+    def take_charge(self, writer: object) -> None:
+        """Begin anew, as `State.CONNECTING`: from here on only `writer` can change the state."""
         with self._changed:
-            self._state = state
+            self._in_charge = writer
+            self._state = State.CONNECTING
             self._changed.notify_all()
+
+    def set(self, writer: object, state: State) -> None:
+        """Change the state, unless `writer` is not in charge any more or has ended."""
+        with self._changed:
+            # A stopped client stays stopped whatever a late thread has to say; one that failed stays failed.
+            if writer is self._in_charge and self._state not in ENDED:
+                self._state = state
+                self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[State], bool], timeout: float | None) -> bool:
         """Wait until `condition` of the state holds, `timeout` seconds at most; return whether it did.

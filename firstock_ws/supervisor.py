@@ -70,7 +70,7 @@ class Supervisor:
     def start(self) -> None:
         """Start the io thread."""
         self._keys.forget_refusals()
-        self._state.set(State.CONNECTING)
+        self._state.take_charge(self)
         self._thread.start()
 
     def wake(self) -> None:
@@ -91,7 +91,7 @@ class Supervisor:
         if connection is not None:
             connection.close()
         if threading.current_thread() is self._thread:
-            self._set_state(State.STOPPED)
+            self._state.set(self, State.STOPPED)
             return
         self._thread.join(CLOSE_GRACE + 0.3)
         if self._thread.is_alive() and connection is not None:
@@ -99,15 +99,9 @@ class Supervisor:
             self._thread.join(1.0)
         if self._thread.is_alive():
             logger.warning("the io thread is busy outside of our reach; it will end by itself")
-        self._set_state(State.STOPPED)
+        self._state.set(self, State.STOPPED)
 
     # --- io thread -----------------------------------------------------------------------------------------
-
-    def _set_state(self, state: State) -> None:
-        with self._lock:
-            # A stopped client stays stopped, whatever a late thread has to say; one that failed stays failed.
-            if self._state.now is not State.FAILED:
-                self._state.set(State.STOPPED if self._stopping.is_set() else state)
 
     def _run(self) -> None:
         try:
@@ -124,12 +118,12 @@ class Supervisor:
         self.error = error
         self._dispatcher.put("on_noreconnect", error)
         self._dispatcher.finish(None)
-        self._set_state(State.FAILED)
+        self._state.set(self, State.FAILED)
 
     def _keep_connected(self) -> FirstockError | None:
         """Connect again and again; return why there is no hope, None when told to stop."""
         while not self._stopping.is_set():
-            self._set_state(State.CONNECTING)
+            self._state.set(self, State.CONNECTING)
             error, hopeless = self._try_once()
             if self._stopping.is_set() or error is None:
                 return None
@@ -138,7 +132,7 @@ class Supervisor:
             self.error = error
             self._tries += 1
             delay = max(self._backoff.next_delay(), getattr(error, "retry_after", None) or 0.0)
-            self._set_state(State.WAITING)
+            self._state.set(self, State.WAITING)
             self._dispatcher.put("on_reconnect", self._tries, delay)
             self._stopping.wait(delay)
         return None
@@ -160,7 +154,7 @@ class Supervisor:
             self._connection = None
         if isinstance(ending.error, AuthenticationError):
             self._keys.refused()
-        if ending.error is not None and not self._stopping.is_set():
+        if ending.error is not None:
             self._report(ending.error)
         if ending.was_ready:
             if ending.lasted >= LASTED:
@@ -169,6 +163,8 @@ class Supervisor:
         return ending.error, self._is_hopeless(ending.error)
 
     def _report(self, error: FirstockError) -> None:
+        if self._stopping.is_set():
+            return
         logger.warning("%s", error)
         self._dispatcher.put("on_error", error)
 
@@ -187,4 +183,4 @@ class Supervisor:
         self._keys.forget_refusals()
         # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
         self._dispatcher.put("on_connect")
-        self._set_state(State.CONNECTED)
+        self._state.set(self, State.CONNECTED)
