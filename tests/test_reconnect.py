@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -15,7 +16,8 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -366,6 +368,93 @@ def test_a_short_life_does_not_make_the_waits_short_again(sim: Simulator, make_c
     assert {attempt for attempt, _ in watched.of("on_reconnect")} == {1}, "each try succeeded"
 
 
+@contextlib.contextmanager
+def black_hole() -> Iterator[str]:
+    """An address that never answers: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems answer when the queue is full")
+def test_a_network_that_swallows_everything(make_client: ClientMaker) -> None:
+    with black_hole() as url:
+        error = first_error(make_client(url=url, connect_timeout=0.3))
+        assert isinstance(error, ConnectError)
+        assert "timed out" in str(error) or "connect_timeout" in str(error)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems answer when the queue is full")
+@pytest.mark.parametrize("phase", ["dial", "tls", "handshake", "key", "wait"])
+def test_close_in_every_phase_returns_soon_and_nothing_comes_after(
+    sim: Simulator, make_client: ClientMaker, phase: str
+) -> None:
+    arrived = threading.Event()
+
+    def say_nothing(sock: socket.socket) -> None:
+        if phase == "key":
+            accept_upgrade(sock, then="{}")
+        arrived.set()
+        while sock.recv(100):
+            pass
+
+    with black_hole() as hole, tcp_server(say_nothing) as silent:
+        url = {"dial": hole, "tls": silent.replace("ws:", "wss:"), "wait": sim.url}.get(phase, silent)
+        client = make_client(url=url, connect_timeout=30)
+        watched = Watched(client)
+        if phase == "wait":
+            sim.refuse(503, {"Retry-After": "60"})
+        thread = threading.Thread(target=client.run_forever)
+        thread.start()
+        if phase == "wait":
+            watched.wait("on_reconnect")
+        elif phase == "dial":
+            wait_until(lambda: client.state is State.CONNECTING)
+        else:
+            assert arrived.wait(DEADLINE)
+        started = time.monotonic()
+        client.close()
+        # What close() promises is 5 s; that it took the quick way, not the last resort, shows below 1 s.
+        assert time.monotonic() - started < 1
+        thread.join(DEADLINE)
+        assert client.state is State.STOPPED
+        assert set(watched.names()) <= {"on_error", "on_reconnect"}
+        assert sim.session_count() == 0
+
+
+def test_the_second_address_of_a_name_is_tried(
+    sim: Simulator, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", closed_port()))
+    alive = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", sim.port))
+    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [dead, alive])
+    make_client(url="ws://two-addresses.example/ws").connect(DEADLINE)
+    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [])
+    assert "no address" in str(first_error(make_client(url="ws://none.example/ws")))
+
+
+def test_a_fault_of_ours_is_told_and_ends_the_stream(
+    make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client()
+    watched = Watched(client)
+
+    def trip() -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(client._keys, "next", trip)
+    with pytest.raises(FirstockError, match="see the log"):
+        client.connect(DEADLINE)
+    assert watched.names() == ["on_error", "on_noreconnect"]
+    assert "RuntimeError: a fault" in caplog.text
+
+
 # --- TLS ---------------------------------------------------------------------------------------------------------
 
 
@@ -547,6 +636,41 @@ def test_the_session_limit_in_any_envelope(sim: Simulator, make_client: ClientMa
     assert sim.handshakes == 4
     assert client.stats.unknown_frames == 0
     assert len(watched.of("on_noreconnect")) == 1
+
+
+def test_the_session_limit_in_a_close_reason_and_in_a_refused_upgrade(make_client: ClientMaker) -> None:
+    text = b"Maximum sessions limit (3) reached"
+
+    def close(sock: socket.socket) -> None:
+        accept_upgrade(sock, then="{}")
+        sock.sendall(bytes([0x88, 2 + len(text)]) + (1008).to_bytes(2, "big") + text)
+        sock.recv(1000)
+
+    def refuse(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 429 No\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text))
+
+    for serve in (close, refuse):
+        with tcp_server(serve) as url, pytest.raises(SessionLimitError):
+            make_client(url=url).connect(DEADLINE)
+
+
+def test_odd_close_frames(make_client: ClientMaker) -> None:
+    frames = iter([b"\x88\x00", b"\x88\x02\x0f\xa0", b"\x88\x04\x03\xf3\xff\xfe"])
+
+    def serve(sock: socket.socket) -> None:
+        accept_upgrade(sock)
+        sock.sendall(next(frames, b""))
+        sock.recv(1000)
+
+    with tcp_server(serve) as url:
+        client = make_client(url=url, **QUICK)
+        watched = Watched(client)
+        client.connect(DEADLINE)
+        codes = [code for code, _ in watched.wait("on_close", 3)]
+        client.close()
+    assert codes[:2] == [1005, 4000]
+    assert codes[2] in (1002, 1006, 1011)
 
 
 def test_the_session_limit_while_reconnecting_is_waited_out(sim: Simulator, make_client: ClientMaker) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from .behaviour import Behaviour
 from .faults import Faults
-from .market import State
 from .observing import Observing
 from .positions import PositionFrame
 from .state import World
@@ -143,7 +143,7 @@ class Simulator(Observing, Faults):
 
     # Market
 
-    def truth(self, instrument: str) -> State:
+    def truth(self, instrument: str) -> dict[str, Any]:
         """The true full state of ``EXCHANGE:TOKEN`` in wire names and paise.
 
         ``None`` stands for a field that has no value for this instrument; times are exact, and
