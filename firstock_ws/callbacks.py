@@ -72,7 +72,11 @@ class Callbacks:
         _refuse_misspelt(vars(cls))
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name.startswith("on_") and not hasattr(type(self), name):
+        if name in CALLBACK_NAMES:
+            value = _ignore if value is None else value
+            if not callable(value):
+                raise TypeError(f"{name} must be a function, or None for nothing, not {value!r}")
+        elif not hasattr(type(self), name):
             _refuse_misspelt([name])
         super().__setattr__(name, value)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -24,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"firstock-ws: {MISSING_EXTRA}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # `| head` has read enough. The interpreter would complain at its exit that stdout can't be flushed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _simulate(arguments: argparse.Namespace) -> int:

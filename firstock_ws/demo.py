@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import nullcontext
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -103,13 +104,13 @@ def _watch(client: DemoClient, simulator: Simulator, seconds: float) -> None:
     end = time.monotonic() + seconds
     drop_at = time.monotonic() + seconds / 2
     dropped = False
-    with Live(console=client.console, auto_refresh=False, transient=False) as live:
+    with Live(console=client.console, auto_refresh=False) if not client.lines_wanted else nullcontext() as live:
         while time.monotonic() < end:
             if not dropped and time.monotonic() >= drop_at:
                 dropped = True
                 client.note("the demo now drops the connection on purpose")
                 simulator.reset()
-            if not client.lines_wanted:
+            if live is not None:
                 live.update(_picture(client), refresh=True)
             time.sleep(min(1 / FRAMES_PER_SECOND, max(0.0, end - time.monotonic())))
 

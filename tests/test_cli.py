@@ -129,6 +129,15 @@ def test_without_the_extra_it_says_what_to_install(
         cli.main(["demo"])
 
 
+@pytest.mark.parametrize("command", [["simulate", "--port", "0"], ["demo", "--seconds", "1"]])
+def test_a_pipe_that_is_closed_is_no_error_to_talk_about(command: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run([*COMMAND, *command], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("wire", ["v1", "v2"])
 def test_the_demo_in_a_pipe(wire: str) -> None:
     done = subprocess.run(

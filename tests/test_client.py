@@ -107,6 +107,18 @@ def test_a_misspelt_callback_is_refused(make_client: ClientMaker, misspelt: str,
         type("Mine", (FirstockWS,), {misspelt: print})
 
 
+def test_only_functions_are_callbacks_and_none_is_nothing(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000", on_quote=print)
+    with pytest.raises(TypeError, match="on_quote must be a function"):
+        client.on_quote = 5  # type: ignore[assignment]
+    client.on_quote = None  # type: ignore[assignment]
+    watched = Watched(client, ("on_error", "on_order_update"))
+    client.connect(DEADLINE)
+    sim.place_order("NSE:1")
+    watched.wait("on_order_update")
+    assert watched.of("on_error") == []
+
+
 def test_a_subclass_may_have_callbacks_of_its_own(make_client: ClientMaker) -> None:
     class Mine(FirstockWS):
         on_bar: object = None
