@@ -75,12 +75,17 @@ def _merge_level(old: Level, update: object) -> tuple[Level, bool]:
         return old, True
     if not isinstance(update, dict):
         return EMPTY_LEVEL, False
+    price, quantity, orders = update.get("price"), update.get("quantity"), update.get("orders")
+    # Nearly every level of a snapshot: without this short way, depth is a third of the cost of a frame.
+    plain = type(price) is type(quantity) is type(orders) is int
+    if plain and 0 < price < _PLAIN_LIMIT and 0 < quantity < _PLAIN_LIMIT and 0 < orders < _PLAIN_LIMIT:
+        return (price, quantity, orders), True
     values: list[Any] = list(old)
     seen: list[int | None] = []
     good = True
-    for index, name in enumerate(("price", "quantity", "orders")):
+    for index, sent in enumerate((price, quantity, orders)):
         try:
-            value = _fields.whole_number(update.get(name))
+            value = _fields.whole_number(sent)
         except ValueError:
             values[index], good = None, False
             continue
