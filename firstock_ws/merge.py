@@ -75,7 +75,9 @@ def _merge_level(old: Level, update: object) -> tuple[Level, bool]:
         return old, True
     if not isinstance(update, dict):
         return EMPTY_LEVEL, False
-    price, quantity, orders = update.get("price"), update.get("quantity"), update.get("orders")
+    price: Any = update.get("price")
+    quantity: Any = update.get("quantity")
+    orders: Any = update.get("orders")
     # Nearly every level of a snapshot: without this short way, depth is a third of the cost of a frame.
     plain = type(price) is type(quantity) is type(orders) is int
     if plain and 0 < price < _PLAIN_LIMIT and 0 < quantity < _PLAIN_LIMIT and 0 < orders < _PLAIN_LIMIT:
