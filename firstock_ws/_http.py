@@ -6,6 +6,9 @@ import math
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+LONGEST_WAIT = 3600.0
+"""Seconds; a server that asks for more is asked again after this."""
+
 
 def retry_after_seconds(value: object) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks to wait (RFC 9110, section 10.2.3), else None."""
@@ -16,9 +19,9 @@ def retry_after_seconds(value: object) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             return None
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
         seconds = (moment - datetime.now(timezone.utc)).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None

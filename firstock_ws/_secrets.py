@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import traceback
 from collections import OrderedDict
@@ -36,13 +37,20 @@ class Secret:
 class Redactor(logging.Filter):
     """Replaces known secrets in log records and texts.
 
-    Threads: any thread may call any method. The table of secrets is owned here, its lock is ``_lock``.
+    Threads: any thread may call any method. The table of secrets is owned here, its lock is ``_lock``; reading
+    takes no lock, since a process can be forked at any moment, in the middle of a log call too.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
         self._spellings: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._known: tuple[str, ...] = ()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
 
     def remember(self, secret: str) -> None:
         """Hide `secret`, in every spelling that a log line can have of it, from now on.
@@ -51,18 +59,18 @@ class Redactor(logging.Filter):
         """
         spellings = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
         spellings |= {json.dumps(secret)[1:-1], repr(secret)[1:-1]}
-        longest_first = tuple(sorted(spellings, key=len, reverse=True))
         with self._lock:
-            self._spellings[secret] = longest_first
+            self._spellings[secret] = tuple(spellings)
             self._spellings.move_to_end(secret)
             while len(self._spellings) > MAX_REMEMBERED:
                 self._spellings.popitem(last=False)
+            everything = (spelling for spellings in self._spellings.values() for spelling in spellings)
+            # Longest first: a secret may be a part of another.
+            self._known = tuple(sorted(everything, key=len, reverse=True))
 
     def redact(self, text: str) -> str:
         """Return `text` without any secret in it."""
-        with self._lock:
-            known = [spelling for spellings in self._spellings.values() for spelling in spellings]
-        for spelling in known:
+        for spelling in self._known:
             if spelling in text:
                 text = text.replace(spelling, MASK)
         return text

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import ssl
 import threading
-import time
-import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,6 +16,7 @@ from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
 from firstock_ws.instruments import Tokens, parse_tokens
 from firstock_ws.keys import Keys, KeySource
+from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.protocol import V1_URL, check_url
@@ -30,9 +27,9 @@ from firstock_ws.supervisor import ReconnectPolicy, Supervisor
 
 logger = get_logger("firstock_ws.client")
 
-CLOSE_LIMIT = 4.5
-"""Seconds that ``close()`` takes at most, whatever the server or a callback does."""
 MAX_PENDING = 10_000
+LONGEST = 86_400.0
+"""Seconds; no setting makes sense above it, and the system can't wait for infinity."""
 
 _Self = TypeVar("_Self", bound="FirstockWS")
 
@@ -45,8 +42,8 @@ class FirstockWS(Callbacks):
     take as long as they like: the connection does not depend on them.
 
     Threads: every method and property may be used from any thread, and from inside a callback (but for
-    `connect` and `run_forever`). The supervisor in use and the count of connections are owned here, their lock
-    is ``_lock``; it is never held while waiting.
+    `connect` and `run_forever`). The lock ``_subscribing`` makes one step of what `subscribe` tells the book and
+    the subscriptions; all else that threads share has its owner below.
     """
 
     def __init__(
@@ -110,10 +107,11 @@ class FirstockWS(Callbacks):
             ("io_timeout", io_timeout),
             ("ping_interval", ping_interval),
             ("ping_timeout", ping_timeout),
-            ("max_pending", max_pending),
         ):
-            if not number > 0:
-                raise ValueError(f"{name} must be above 0, not {number!r}")
+            if not 0 < number <= LONGEST:
+                raise ValueError(f"{name} must be above 0 and at most {LONGEST:.0f} seconds, not {number!r}")
+        if not max_pending > 0:
+            raise ValueError(f"max_pending must be above 0, not {max_pending!r}")
         if reconnect_max_tries is not None and reconnect_max_tries < 0:
             raise ValueError(f"reconnect_max_tries must be 0 or more, or None, not {reconnect_max_tries!r}")
         self.user_id = user_id.strip()
@@ -135,11 +133,8 @@ class FirstockWS(Callbacks):
         self._dispatcher = Dispatcher(self._call, max_pending)
         self._feed = Feed(self._book, self._dispatcher, self._wants_raw)
         self._state = StateHolder()
-        self._lock = threading.Lock()
-        self._supervisor: Supervisor | None = None
-        self._earlier_connections = 0
-        self._pid = os.getpid()
-        self._at_exit: Callable[[], None] | None = None
+        self._subscribing = threading.Lock()
+        self._lifecycle = Lifecycle(self._make_supervisor, self._dispatcher, self._state)
         given = locals()
         for name in CALLBACK_NAMES:
             if given[name] is not None:
@@ -159,27 +154,28 @@ class FirstockWS(Callbacks):
         Raises:
             AuthenticationError: the broker does not accept the key.
             SessionLimitError: too many sessions of this user are open.
-            ConnectTimeoutError: no connection in time; its cause is what the last try failed of.
+            ConnectTimeoutError: no connection in time; the text says what the last try failed of.
             ConnectError: no connection, and ``reconnect=False`` or `reconnect_max_tries` says to stop.
             UsageError: called from a callback or in a forked child, or `close` was called meanwhile.
         """
-        started = self._start("connect()")
+        begins = self._state.now in ENDED
         try:
-            decided = self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
-        except BaseException:
-            if started:
-                self.close()
+            self._lifecycle.start("connect()")
+            seen = self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
+        except KeyboardInterrupt:
+            if begins:
+                self._close_whatever_is_pressed()
             raise
-        state, error = self._state.now, self._last_error()
-        if state is State.CONNECTED:
+        if seen is State.CONNECTED:
             return
-        if started:
+        error = self._lifecycle.last_error
+        if begins:
             self.close()
-        if state is State.FAILED and error is not None:
+        if seen is State.FAILED and error is not None:
             raise error
-        if decided:
+        if seen is not None:
             raise UsageError("close() was called while connect() was waiting")
-        raise ConnectTimeoutError(f"no connection within {timeout} s; last: {error or 'no answer yet'}") from error
+        raise ConnectTimeoutError(f"no connection within {timeout} s; the last try: {error or 'no answer yet'}")
 
     def run_forever(self) -> None:
         """Connect if need be, and block until `close`, Ctrl-C, or giving up.
@@ -192,10 +188,10 @@ class FirstockWS(Callbacks):
             UsageError: called from a callback, or in a forked child.
         """
         try:
-            self._start("run_forever()")
-            self._state.wait_for(lambda state: state in ENDED, None)
-            error = self._last_error()
-            if self._state.now is State.FAILED and error is not None:
+            self._lifecycle.start("run_forever()")
+            seen = self._state.wait_for(lambda state: state in ENDED, None)
+            error = self._lifecycle.last_error
+            if seen is State.FAILED and error is not None:
                 while not self._dispatcher.join(0.5):
                     pass
                 self.close()
@@ -212,36 +208,6 @@ class FirstockWS(Callbacks):
             except KeyboardInterrupt:
                 logger.info("Ctrl-C again: closing already")
 
-    def _last_error(self) -> FirstockError | None:
-        with self._lock:
-            return self._supervisor.error if self._supervisor is not None else None
-
-    def _start(self, call: str) -> bool:
-        """Start the threads if they do not run; return whether they did not."""
-        self._check_process()
-        if self._dispatcher.on_callback_thread:
-            raise UsageError(f"{call} was called from a callback: call it from another thread")
-        with self._lock:
-            if self._state.now not in ENDED:
-                return False
-            if self._supervisor is not None:
-                self._earlier_connections += self._supervisor.connections
-            self._supervisor = Supervisor(
-                settings=self._settings,
-                policy=self._policy,
-                keys=self._keys,
-                feed=self._feed,
-                subscriptions=self._subscriptions,
-                dispatcher=self._dispatcher,
-                state=self._state,
-            )
-            if self._at_exit is None:
-                self._at_exit = _closer(self)
-                atexit.register(self._at_exit)
-            self._dispatcher.start()
-            self._supervisor.start()
-            return True
-
     def close(self) -> None:
         """End the connection and the threads. From any thread, a callback too; again and again if you like.
 
@@ -249,22 +215,7 @@ class FirstockWS(Callbacks):
         quotes that wait are dropped, while order, position and lifecycle events wait for the next `connect`.
         A callback that is running when the time is over is let finish; no other is called after it.
         """
-        self._check_process()
-        deadline = time.monotonic() + CLOSE_LIMIT
-        with self._lock:
-            supervisor = self._supervisor
-            if self._at_exit is not None:
-                atexit.unregister(self._at_exit)
-                self._at_exit = None
-        if supervisor is None:
-            return
-        supervisor.stop()
-        with self._lock:
-            # Another thread may have closed as well, and connected again since.
-            if self._supervisor is supervisor:
-                self._dispatcher.finish(deadline)
-        if not self._dispatcher.on_callback_thread:
-            self._dispatcher.join(max(0.0, deadline - time.monotonic()))
+        self._lifecycle.close()
 
     def __enter__(self: _Self) -> _Self:
         """Return the client, not yet connected, so that callbacks can be set first; the end closes it."""
@@ -287,36 +238,34 @@ class FirstockWS(Callbacks):
             ValueError: something in `tokens` is no instrument; nothing was sent then.
         """
         instruments = self._checked(tokens)
-        self._book.unmute(instruments)
-        self._subscriptions.add_quotes(instruments)
-        self._wake()
+        with self._subscribing:
+            self._book.unmute(instruments)
+            self._subscriptions.add_quotes(instruments)
+        self._lifecycle.wake()
 
     def unsubscribe(self, tokens: Tokens) -> None:
         """Stop streaming quotes of `tokens`, and forget them; quotes that wait already are still delivered.
 
         Args and errors are those of `subscribe`. What was not subscribed is ignored.
         """
-        gone = self._subscriptions.remove_quotes(self._checked(tokens))
-        self._book.mute(gone)
-        self._wake()
+        instruments = self._checked(tokens)
+        with self._subscribing:
+            self._book.mute(self._subscriptions.remove_quotes(instruments))
+        self._lifecycle.wake()
 
     def subscribe_option_greeks(self, tokens: Tokens) -> None:
         """Stream option greeks of `tokens`; else like `subscribe`."""
         self._subscriptions.add_greeks(self._checked(tokens))
-        self._wake()
+        self._lifecycle.wake()
 
     def unsubscribe_option_greeks(self, tokens: Tokens) -> None:
         """Stop streaming option greeks of `tokens`; else like `unsubscribe`."""
         self._subscriptions.remove_greeks(self._checked(tokens))
-        self._wake()
+        self._lifecycle.wake()
 
     def _checked(self, tokens: Tokens) -> list[str]:
-        self._check_process()
+        self._lifecycle.check_process()
         return parse_tokens(tokens)
-
-    def _wake(self) -> None:
-        if (supervisor := self._supervisor) is not None:
-            supervisor.wake()
 
     @property
     def subscriptions(self) -> frozenset[str]:
@@ -342,8 +291,10 @@ class FirstockWS(Callbacks):
 
     def wait_connected(self, timeout: float | None = None) -> bool:
         """Wait until the client is connected, or ended, or `timeout` seconds are over; return `is_connected`."""
-        self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
-        return self.is_connected
+        return (
+            self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
+            is State.CONNECTED
+        )
 
     @property
     def quotes(self) -> Mapping[str, Quote]:
@@ -358,11 +309,8 @@ class FirstockWS(Callbacks):
     @property
     def stats(self) -> Stats:
         """The client's figures at this moment; an object that does not change."""
-        with self._lock:
-            connections = self._earlier_connections
-            connections += self._supervisor.connections if self._supervisor is not None else 0
         return Stats(
-            connections=connections,
+            connections=self._lifecycle.connections,
             **self._feed.counts()._asdict(),
             **self._dispatcher.counts()._asdict(),
         )
@@ -375,25 +323,19 @@ class FirstockWS(Callbacks):
 
     # --- inside --------------------------------------------------------------------------------------------
 
+    def _make_supervisor(self) -> Supervisor:
+        return Supervisor(
+            settings=self._settings,
+            policy=self._policy,
+            keys=self._keys,
+            feed=self._feed,
+            subscriptions=self._subscriptions,
+            dispatcher=self._dispatcher,
+            state=self._state,
+        )
+
     def _call(self, name: str, args: tuple[Any, ...]) -> None:
         getattr(self, name)(*args)
 
     def _wants_raw(self) -> bool:
         return not is_ignored(self.on_message)
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._pid:
-            raise UsageError("this client belongs to the process it was made in: make a new one after a fork")
-
-
-def _closer(client: FirstockWS) -> Callable[[], None]:
-    """Return a function that closes `client` at exit, without keeping it alive until then."""
-    reference, pid = weakref.ref(client), os.getpid()
-
-    def close_at_exit() -> None:
-        found = reference()
-        # A forked child inherits this function and the parent's socket: it must leave both alone.
-        if found is not None and os.getpid() == pid:
-            found.close()
-
-    return close_at_exit

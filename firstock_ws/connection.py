@@ -24,6 +24,7 @@ from firstock_ws._version import __version__
 from firstock_ws.dial import Dialler, Interrupted
 from firstock_ws.errors import (
     AuthenticationError,
+    ConnectError,
     ConnectionLostError,
     ConnectTimeoutError,
     FirstockError,
@@ -144,13 +145,17 @@ class Connection:
     def run(self) -> Ending:
         """Open the connection, read it to its end, and tell how it ended. Nothing is left open."""
         started = time.monotonic()
-        self._keeper.start()
         try:
+            self._keeper.start()
             self._run_app(self._dial())
         except Interrupted:
             logger.debug("closed while dialling")
         except FirstockError as error:
             self._fail(error)
+        except (OSError, RuntimeError) as error:
+            # No descriptor or no thread to be had: that may pass.
+            logger.debug("this computer lacks something", exc_info=True)
+            self._fail(ConnectError(f"this computer has no resources to connect with ({type(error).__name__})"))
         finally:
             if self._online:
                 self._subscriptions.go_offline()
@@ -181,7 +186,7 @@ class Connection:
         if error is None and protocol.says_session_limit(reason):
             error = _session_limit_error()
         if error is None:
-            error = lost(code, REDACTOR.redact(reason))
+            error = lost(code, reason)
         if isinstance(error, ConnectionLostError):
             return Ending(error, ready, lasted, error.code, error.reason)
         return Ending(error, ready, lasted, code, reason or str(error))
@@ -299,7 +304,7 @@ class Connection:
     def _on_close(self, app: websocket.WebSocketApp, code: int | None, reason: str | None) -> None:
         with self._lock:
             if self._close_frame is None:
-                self._close_frame = (code or NO_CODE, reason or "")
+                self._close_frame = (code or NO_CODE, REDACTOR.redact(reason or ""))
 
     # --- io thread and keeper ------------------------------------------------------------------------------
 

@@ -76,15 +76,20 @@ class Dialler:
                 left = self._left(f"connecting to {host}")
                 # A dead first address (IPv6 without a route, say) must leave time for the next.
                 share = left / (len(addresses) - index)
-                sock = socket.socket(family, kind, protocol)
+                sock: socket.socket | None = None
+                failure: int | None
                 try:
+                    # Even making the socket fails where the system has no IPv6, or no descriptor left.
+                    sock = socket.socket(family, kind, protocol)
                     failure = self._connect(sock, address, time.monotonic() + share)
-                except BaseException:
-                    sock.close()
+                    if failure == 0:
+                        return sock
+                except OSError as error:
+                    failure = error.errno
+                except Interrupted:
+                    _close(sock)
                     raise
-                if failure == 0:
-                    return sock
-                sock.close()
+                _close(sock)
                 problem = f"cannot connect to {host} port {port}: {errno_text(failure)}; is the network up?"
         self._left(f"connecting to {host}")
         raise ConnectError(problem)
@@ -124,7 +129,7 @@ class Dialler:
                 "its certificate store, or pass ssl_context="
             )
         except ssl.SSLError as error:
-            problem += f": {error.reason or 'the connection was cut'}"
+            problem += f": {error.reason or 'the connection was cut'}; does the server speak TLS at that port?"
         except TimeoutError:
             problem += ": it took longer than connect_timeout"
         except (OSError, ValueError) as error:
@@ -133,6 +138,11 @@ class Dialler:
             wrapped.close()
         self._left(f"the TLS handshake with {host}")
         raise ConnectError(problem)
+
+
+def _close(sock: socket.socket | None) -> None:
+    if sock is not None:
+        sock.close()
 
 
 def errno_text(number: int | None) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.models import OptionGreeks, Quote
+from firstock_ws.worker import Worker
 
 logger = get_logger("firstock_ws.dispatch")
 
@@ -68,7 +69,7 @@ class Dispatcher:
         self._wake = threading.Condition()
         self._queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
         self._slots: dict[tuple[type, str], _Slot] | None = None
-        self._thread: threading.Thread | None = None
+        self._worker: Worker | None = None
         self._running = False
         self._idle = False
         self._closing = False
@@ -166,11 +167,14 @@ class Dispatcher:
     def start(self) -> None:
         """Start the callback thread, or keep the one that is still busy with an earlier session's callback."""
         with self._wake:
+            if self._closing:
+                # Quotes that a callback held up in an earlier session are of no use in this one.
+                self._discard_updates()
             self._closing, self._deadline = False, None
             if not self._running:
+                self._worker = Worker(self._run, "firstock-ws-callbacks")
+                self._worker.start()
                 self._running = True
-                self._thread = threading.Thread(target=self._run, name="firstock-ws-callbacks", daemon=True)
-                self._thread.start()
 
     def finish(self, deadline: float | None) -> None:
         """Let the callback thread deliver what waits and end.
@@ -185,16 +189,13 @@ class Dispatcher:
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the callback thread to end, `timeout` seconds at most; return whether it has."""
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return thread is None
-        thread.join(timeout)
-        return not thread.is_alive()
+        worker = self._worker
+        return worker is None or (not worker.is_current and worker.wait(timeout))
 
     @property
     def on_callback_thread(self) -> bool:
         """Whether the caller is a callback."""
-        return threading.current_thread() is self._thread
+        return self._worker is not None and self._worker.is_current
 
     def counts(self) -> DispatchCounts:
         """Return all figures as of one moment."""
@@ -222,7 +223,11 @@ class Dispatcher:
                     self._running = False
                     break
                 name, args = self._take()
-            self._deliver(name, args)
+            try:
+                self._deliver(name, args)
+            except BaseException:  # noqa: BLE001 - only a logging handler of the user's can raise here
+                with self._wake:
+                    self._callback_errors += 1
         if dropped or kept:
             logger.warning(
                 "closed while a callback was busy: %d updates were not delivered; %d order, position and "

@@ -78,7 +78,7 @@ class ConnectionLostError(FirstockError):
         reason: the peer's reason, or our own words for what was seen.
     """
 
-    def __init__(self, message: str, *, code: int, reason: str) -> None:
+    def __init__(self, message: str, *, code: int = 1006, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from firstock_ws.worker import Worker
+
 
 def _nothing_to_do() -> float:
     return 0.0
@@ -24,10 +26,10 @@ class Keeper:
         self._wake = threading.Condition()
         self._woken = False
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="firstock-ws-keeper", daemon=True)
+        self._worker = Worker(self._run, "firstock-ws-keeper")
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
 
     def wake(self) -> None:
         """Have `tend` called soon."""
@@ -43,7 +45,7 @@ class Keeper:
 
     def join(self) -> None:
         """Wait for the end of the thread, and let go of `tend` and what it belongs to."""
-        self._thread.join()
+        self._worker.wait(None)
         self._tend = _nothing_to_do
 
     def _run(self) -> None:

@@ -36,7 +36,7 @@ def lost(code: int, reason: str) -> ConnectionLostError:
 
 
 def _refused_upgrade(error: websocket.WebSocketBadStatusException) -> FirstockError:
-    status = error.status_code
+    status = error.status_code or 0
     headers = error.resp_headers or {}
     body = error.resp_body or b""
     if says_session_limit(body):

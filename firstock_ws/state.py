@@ -57,8 +57,8 @@ class StateHolder:
                 self._state = state
                 self._changed.notify_all()
 
-    def wait_for(self, condition: Callable[[State], bool], timeout: float | None) -> bool:
-        """Wait until `condition` of the state holds, `timeout` seconds at most; return whether it did.
+    def wait_for(self, condition: Callable[[State], bool], timeout: float | None) -> State | None:
+        """Wait until `condition` of the state holds, `timeout` seconds at most; return that state, None if not.
 
         In slices: an endless wait on a lock could not be broken by Ctrl-C on Windows.
         """
@@ -67,6 +67,6 @@ class StateHolder:
             while not condition(self._state):
                 left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
                 if left <= 0:
-                    return False
+                    return None
                 self._changed.wait(left)
-            return True
+            return self._state

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.backoff import LASTED, Backoff
-from firstock_ws.connection import CLOSE_GRACE, Connection, Settings
+from firstock_ws.connection import Connection, Settings
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError
 from firstock_ws.feed import Feed
 from firstock_ws.keys import Keys
 from firstock_ws.state import State, StateHolder
 from firstock_ws.subscriptions import Subscriptions
+from firstock_ws.worker import Worker
 
 logger = get_logger("firstock_ws.supervisor")
 
@@ -58,7 +59,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._connection: Connection | None = None
-        self._thread = threading.Thread(target=self._run, name="firstock-ws-io", daemon=True)
+        self._worker = Worker(self._run, "firstock-ws-io")
         self._tries = 0
         self.connections = 0
         """Connections that were authenticated."""
@@ -68,10 +69,18 @@ class Supervisor:
     # --- any thread ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the io thread."""
+        """Start the io thread.
+
+        Raises:
+            RuntimeError: the system has no thread to give.
+        """
         self._keys.forget_refusals()
         self._state.take_charge(self)
-        self._thread.start()
+        try:
+            self._worker.start()
+        except RuntimeError:
+            self._state.set(self, State.STOPPED)
+            raise
 
     def wake(self) -> None:
         """Have queued subscriptions sent, if there is a connection."""
@@ -79,8 +88,21 @@ class Supervisor:
             if self._connection is not None:
                 self._connection.wake()
 
-    def stop(self) -> None:
-        """End the connection and the io thread; return when that is done, after `CLOSE_GRACE` and a bit at most.
+    @property
+    def on_io_thread(self) -> bool:
+        """Whether the caller is the user's ``jkey()``."""
+        return self._worker.is_current
+
+    def has_ended(self, timeout: float) -> bool:
+        """Wait for the io thread to end, `timeout` seconds at most; return whether it has."""
+        return self._worker.wait(timeout)
+
+    def stop(self, *, grace: float, wait: bool) -> None:
+        """End the connection and the io thread; return when that is done, `grace` and a second at most.
+
+        Args:
+            grace: seconds that the server gets to answer the close frame before the connection is cut.
+            wait: False on the io thread itself, which can't wait for its own end.
 
         A thread that is inside the user's ``jkey()`` or a name look-up can't be ended from outside: it ends by
         itself, without connecting, when that returns.
@@ -90,35 +112,36 @@ class Supervisor:
             connection = self._connection
         if connection is not None:
             connection.close()
-        if threading.current_thread() is self._thread:
+        if not wait:
             self._state.set(self, State.STOPPED)
             return
-        self._thread.join(CLOSE_GRACE + 0.3)
-        if self._thread.is_alive() and connection is not None:
+        ended = self._worker.wait(grace)
+        if not ended and connection is not None:
             connection.abort()
-            self._thread.join(1.0)
-        if self._thread.is_alive():
+            ended = self._worker.wait(1.0)
+        if not ended:
             logger.warning("the io thread is busy outside of our reach; it will end by itself")
         self._state.set(self, State.STOPPED)
 
     # --- io thread -----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        fault: BaseException | None = None
         try:
             error = self._keep_connected()
-        except BaseException as fault:
-            logger.exception("the io thread failed")
-            error = FirstockError(
-                f"a fault in this package ended the stream ({type(fault).__name__}), see the log"
-            )
+        except BaseException as caught:  # noqa: BLE001 - logged below, when the user has been told
+            fault = caught
+            kind = type(fault).__name__
+            error = FirstockError(f"a fault in this package ended the stream ({kind}), see the log")
             self._dispatcher.put("on_error", error)
         if error is None or self._stopping.is_set():
             return
-        logger.error("gave up: %s", error)
         self.error = error
+        # Before the user is told: a program that connects again when told must find the client ready for it.
+        self._state.set(self, State.FAILED)
         self._dispatcher.put("on_noreconnect", error)
         self._dispatcher.finish(None)
-        self._state.set(self, State.FAILED)
+        logger.error("gave up: %s", error, exc_info=fault)
 
     def _keep_connected(self) -> FirstockError | None:
         """Connect again and again; return why there is no hope, None when told to stop."""

@@ -362,7 +362,7 @@ def test_a_short_life_does_not_make_the_waits_short_again(sim: Simulator, make_c
     for turn in range(1, 6):
         sim.drop(1001)
         watched.wait("on_connect", turn + 1)
-    supervisor = client._supervisor
+    supervisor = client._lifecycle.supervisor
     assert supervisor is not None
     assert supervisor._backoff._ceiling == 0.2, "grown to its limit"
     assert {attempt for attempt, _ in watched.of("on_reconnect")} == {1}, "each try succeeded"
@@ -692,7 +692,7 @@ def test_the_session_limit_while_reconnecting_is_waited_out(sim: Simulator, make
 
 def cut_the_cable(client: FirstockWS) -> None:
     """End the connection at the client's side without a close frame, as a lost network does."""
-    supervisor = client._supervisor
+    supervisor = client._lifecycle.supervisor
     assert supervisor is not None
     connection = supervisor._connection
     assert connection is not None
@@ -715,6 +715,7 @@ print("returned", client.state.value, flush=True)
 def run_script(url: str, run: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT.format(run=run), url, KEY],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -724,19 +725,22 @@ def run_script(url: str, run: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_ctrl_c_closes_and_returns(sim: Simulator, times: int) -> None:
-    # The last callback takes a moment, so that the signals after the first come while it closes.
-    run = (
-        "import time; client.on_close = lambda *a: (time.sleep(0.3), print('closed', a[0])); client.run_forever()"
+    # The last callback reads a line from the test: all signals but the first come while it closes.
+    last = (
+        "client.on_close = lambda *a: (print('closing', flush=True), input(), print('closed', a[0], flush=True))"
     )
-    with run_script(sim.url, run) as process:
+    with run_script(sim.url, f"{last}; client.run_forever()") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "closing\n"
+        pause = threading.Event()
+        for _ in range(times - 1):
             process.send_signal(signal.SIGINT)
-            assert sim.wait_for(lambda sim: sim.close_codes == [1000])
-        out, err = process.communicate(timeout=DEADLINE)
+            pause.wait(0.2)
+        out, err = process.communicate("\n", timeout=DEADLINE)
     assert (out, err, process.returncode) == ("closed 1000\nreturned stopped\n", "", 0)
-    assert sim.close_codes == [1000]
+    assert sim.wait_for(lambda sim: sim.close_codes == [1000])
 
 
 @pytest.mark.parametrize(("ending", "code"), [("sys.exit(0)", 0), ("sys.exit(3)", 3), ("", 0)])
