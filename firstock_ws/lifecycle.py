@@ -104,14 +104,17 @@ class Lifecycle:
                 return
             if self._supervisor is not None:
                 self._earlier_connections += self._supervisor.connections
-                self._supervisor = None
-            supervisor = self._make_supervisor()
+            self._supervisor = supervisor = self._make_supervisor()
             if self._at_exit is None:
                 self._at_exit = _closer(self)
                 atexit.register(self._at_exit)
-            self._dispatcher.start()
-            supervisor.start()
-            self._supervisor = supervisor
+            try:
+                self._dispatcher.start()
+                supervisor.start()
+            except RuntimeError:
+                self._supervisor = None
+                self._dispatcher.finish(0.0)
+                raise
 
     def close(self) -> None:
         """End the threads; return when they have, or after `CLOSE_LIMIT`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -218,6 +219,8 @@ def test_wait_connected(sim: Simulator, make_client: ClientMaker) -> None:
         ({"connect_timeout": -1}, "connect_timeout"),
         ({"max_pending": 0}, "max_pending"),
         ({"ping_interval": float("nan")}, "ping_interval"),
+        ({"io_timeout": float("inf")}, "io_timeout"),
+        ({"reconnect_max_delay": 1e6}, "at most"),
     ],
 )
 def test_bad_arguments_raise_at_the_call(make_client: ClientMaker, wrong: dict[str, Any], words: str) -> None:
@@ -348,6 +351,79 @@ def test_close_from_many_threads_at_once(sim: Simulator, make_client: ClientMake
     assert sim.wait_for(lambda sim: sim.session_count() == 0)
 
 
+def test_a_late_close_leaves_the_next_session_alone(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:26000")
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    first = client._lifecycle.supervisor
+    assert first is not None
+    client.close()
+    client.connect(DEADLINE)
+    # What a second thread does whose close() began before the first one's ended.
+    first.stop(grace=1, wait=True)
+    assert client.is_connected
+    sim.tick("NSE:26000")
+    watched.wait("on_quote", 2)
+    client.close()
+    assert sim.wait_for(lambda sim: sim.session_count() == 0)
+    assert sim.peak_sessions == 1
+
+
+def test_close_and_connect_from_many_threads_leave_one_connection_at_most(
+    sim: Simulator, make_client: ClientMaker
+) -> None:
+    client = make_client()
+    stop = threading.Event()
+    faults: list[BaseException] = []
+
+    def hammer(call: Callable[[], object], pause: float) -> None:
+        while not stop.wait(pause):
+            try:
+                call()
+            except UsageError:
+                continue
+            except FirstockError as fault:
+                faults.append(fault)
+                return
+
+    calls = [(client.close, 0.03), (client.close, 0.05), (client.connect, 0.0), (client.connect, 0.01)]
+    threads = [threading.Thread(target=hammer, args=call) for call in calls]
+    for thread in threads:
+        thread.start()
+    happened = sim.wait_for(lambda sim: sim.handshakes >= 10, DEADLINE)
+    stop.set()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert happened
+    client.close()
+    assert faults == []
+    assert sim.peak_sessions == 1
+    assert sim.wait_for(lambda sim: sim.session_count() == 0)
+
+
+def test_quotes_from_before_a_close_are_not_delivered_after_it(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens="NSE:2885")
+    entered, release = threading.Event(), threading.Event()
+
+    def block() -> None:
+        entered.set()
+        assert release.wait(3 * DEADLINE)
+
+    watched = Watched(client)
+    client.on_connect = block
+    connect(client, sim)
+    assert entered.wait(DEADLINE)
+    sim.tick("NSE:2885", count=5)
+    wait_until(lambda: client.stats.quotes_received == 6)
+    client.close()
+    release.set()
+    client.connect(DEADLINE)
+    watched.wait("on_quote")
+    client.close()
+    assert len(watched.of("on_quote")) == 1, "the new session's snapshot alone"
+    assert client.stats.quotes_conflated == 6
+
+
 def test_close_while_connect_waits(sim: Simulator, make_client: ClientMaker) -> None:
     sim.go_silent()
     client = make_client()
@@ -414,6 +490,18 @@ def test_the_context_manager_closes(sim: Simulator, make_client: ClientMaker) ->
     with pytest.raises(RuntimeError, match="mine"):
         fail_inside()
     assert sim.wait_for(lambda sim: sim.session_count() == 0)
+
+
+def test_connect_from_the_function_that_brings_the_key_is_refused(make_client: ClientMaker) -> None:
+    holder: list[FirstockWS] = []
+
+    def key() -> str:
+        holder[0].connect()
+        return KEY
+
+    holder.append(make_client(jkey=key, reconnect=False))
+    with pytest.raises(UsageError, match="another thread"):
+        holder[0].connect(DEADLINE)
 
 
 @pytest.mark.parametrize("call", ["connect", "run_forever"])

@@ -174,6 +174,21 @@ def test_on_error_may_raise_too(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text.count("Traceback") == 2
 
 
+def test_a_logging_handler_that_raises_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(max_pending=3)
+
+    def fail(*args: object, **options: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("firstock_ws.dispatch.logger.error", fail)
+    stage.act = lambda name: fail() if name == "on_quote" else None
+    stage.dispatcher.put_updates([quote(1, 1)])
+    stage.dispatcher.put("on_order_update", 1)
+    stage.finish()
+    assert stage.delivered("on_order_update") == [1]
+    assert stage.counts().callback_errors == 2
+
+
 def test_orders_wait_for_the_next_start_when_time_is_up(caplog: pytest.LogCaptureFixture) -> None:
     stage = Stage(max_pending=100)
     stage.hold()

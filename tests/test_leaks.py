@@ -72,7 +72,7 @@ def test_the_key_is_in_no_text(
     sim.refuse(403)
     sim.drop(1001, f"jKey={KEY} is dead")
     watched.wait("on_noreconnect")
-    told += [repr(client), repr(vars(client)), repr(client.stats)]
+    told += [repr(watched.of("on_close")), repr(client), repr(vars(client)), repr(client.stats)]
     for error in watched.of("on_error"):
         if isinstance(error, FirstockError) and not hasattr(error, "frame"):
             told += texts_of(error)

@@ -321,6 +321,43 @@ def test_retry_after_is_respected(sim: Simulator, make_client: ClientMaker) -> N
     assert sim.handshakes == 1
 
 
+@pytest.mark.parametrize("header", ["99999999999", "1e300", "Wed, 21 Oct 9999 07:28:00 GMT"])
+def test_a_retry_after_without_end_is_cut_to_an_hour(
+    sim: Simulator, make_client: ClientMaker, header: str
+) -> None:
+    sim.refuse(503, {"Retry-After": header})
+    client = make_client()
+    watched = Watched(client)
+    with pytest.raises(ConnectTimeoutError):
+        client.connect(timeout=0.3)
+    assert watched.of("on_reconnect") == [(1, 3600.0)]
+
+
+def test_no_thread_to_be_had_is_tried_again(make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    refused: set[str] = set()
+
+    def refuse_once(thread: threading.Thread) -> None:
+        if thread.name.startswith("firstock-ws") and thread.name not in refused:
+            refused.add(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    client = make_client(tokens="NSE:26000", **QUICK)
+    watched = Watched(client)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="new thread"):
+            client.connect(DEADLINE)
+    client.connect(DEADLINE)
+    watched.wait("on_quote")
+    assert any("resources" in str(error) for error in watched.of("on_error"))
+    with pytest.raises(RuntimeError, match="new thread"):
+        client.close()
+    client.close()
+    assert client.state is State.STOPPED
+
+
 def test_giving_up_after_so_many_tries(make_client: ClientMaker) -> None:
     client = make_client(url=f"ws://127.0.0.1:{closed_port()}/ws", reconnect_max_tries=2, **QUICK)
     watched = Watched(client)
@@ -432,9 +469,12 @@ def test_the_second_address_of_a_name_is_tried(
     sim: Simulator, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", closed_port()))
+    unknown = (12345, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
     alive = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", sim.port))
-    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [dead, alive])
-    make_client(url="ws://two-addresses.example/ws").connect(DEADLINE)
+    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [unknown, dead, alive])
+    make_client(url="ws://three-addresses.example/ws").connect(DEADLINE)
+    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [unknown])
+    assert "not supported" in str(first_error(make_client(url="ws://odd.example/ws")))
     monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [])
     assert "no address" in str(first_error(make_client(url="ws://none.example/ws")))
 
@@ -741,6 +781,33 @@ def test_ctrl_c_closes_and_returns(sim: Simulator, times: int) -> None:
         out, err = process.communicate("\n", timeout=DEADLINE)
     assert (out, err, process.returncode) == ("closed 1000\nreturned stopped\n", "", 0)
     assert sim.wait_for(lambda sim: sim.close_codes == [1000])
+
+
+def test_ctrl_c_while_connecting_leaves_nothing(sim: Simulator) -> None:
+    sim.go_silent()
+    run = (
+        "import threading\n"
+        "print('up', flush=True)\n"
+        "try: client.connect(None)\n"
+        "except KeyboardInterrupt: print([t.name for t in threading.enumerate()])"
+    )
+    with run_script(sim.url, run) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        assert sim.wait_for(lambda sim: True)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (out, err, process.returncode) == ("['MainThread']\nreturned stopped\n", "", 0)
+
+
+def test_close_in_a_signal_handler(sim: Simulator) -> None:
+    run = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: client.close())\nclient.run_forever()"
+    with run_script(sim.url, run) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=DEADLINE)
+    assert (out, err, process.returncode) == ("closed 1000\nreturned stopped\n", "", 0)
 
 
 @pytest.mark.parametrize(("ending", "code"), [("sys.exit(0)", 0), ("sys.exit(3)", 3), ("", 0)])
