@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable
 
 from firstock_ws.errors import FirstockError
@@ -70,12 +71,16 @@ class Callbacks:
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         _refuse_misspelt(vars(cls))
+        for name, member in vars(cls).items():
+            if name in CALLBACK_ARGUMENTS and inspect.isfunction(member):
+                _refuse_other_arguments(name, member, "self")
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in CALLBACK_NAMES:
             value = _ignore if value is None else value
             if not callable(value):
                 raise TypeError(f"{name} must be a function, or None for nothing, not {value!r}")
+            _refuse_other_arguments(name, value)
         elif not hasattr(type(self), name):
             _refuse_misspelt([name])
         super().__setattr__(name, value)
@@ -98,4 +103,32 @@ def _refuse_misspelt(names: Iterable[str]) -> None:
 _OTHER_NAMES = {"on_ticks": "on_quote", "on_tick": "on_quote", "on_position": "on_position_update"}
 _OTHER_NAMES |= {"on_order": "on_order_update", "on_orders": "on_order_update", "on_greeks": "on_option_greeks"}
 
-CALLBACK_NAMES = tuple(name for name in vars(Callbacks) if name.startswith("on_"))
+CALLBACK_ARGUMENTS = {
+    "on_quote": ("quote",),
+    "on_order_update": ("order",),
+    "on_position_update": ("position",),
+    "on_option_greeks": ("greeks",),
+    "on_connect": (),
+    "on_close": ("code", "reason"),
+    "on_reconnect": ("attempt", "delay"),
+    "on_noreconnect": ("error",),
+    "on_error": ("error",),
+    "on_message": ("text",),
+}
+"""What each callback is called with."""
+
+
+def _refuse_other_arguments(name: str, function: Callable[..., object], *first: str) -> None:
+    """Raise TypeError for a function that can't be called as `name` will be: every call would fail."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return  # A builtin that does not tell.
+    wanted = CALLBACK_ARGUMENTS[name]
+    try:
+        signature.bind(*first, *wanted)
+    except TypeError:
+        raise TypeError(f"{name} is called as {name}({', '.join(wanted)}); this takes {signature}") from None
+
+
+CALLBACK_NAMES = tuple(CALLBACK_ARGUMENTS)

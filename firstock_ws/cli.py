@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -11,7 +12,10 @@ from collections.abc import Sequence
 
 from firstock_ws._version import __version__
 
-MISSING_EXTRA = 'this command needs the extra "demo": pip install "firstock-ws[demo]"'
+MISSING_EXTRA = (
+    'this command needs the extra "demo": pip install "firstock-ws[demo]", or in the source folder '
+    'pip install ".[demo]"'
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,6 +47,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
         order_interval=arguments.orders_every or None,
         seed=arguments.seed,
     )
+    logger = logging.getLogger("firstock_ws.simulator")
+    logger.addHandler(logging.StreamHandler())
+    logger.setLevel(logging.INFO)
     stop = threading.Event()
     try:
         simulator.start()
@@ -53,6 +60,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     try:
         print(simulator.url, simulator.url_v2, flush=True)
         print(f"Simulated market for user {', '.join(users)}: none of this is real. Ctrl-C stops it.", flush=True)
+        print("A client's address ends with ?userId=USER&jKey=KEY&source=developer-api", flush=True)
         # In slices: an endless wait could not be broken by Ctrl-C on Windows.
         while not stop.wait(0.5):
             pass
@@ -132,7 +140,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="seconds between orders of its own, 0 for none (default: %(default)s)",
     )
-    simulate.add_argument("--seed", type=int, help="the same market in every run (default: another in each)")
+    simulate.add_argument(
+        "--seed",
+        type=int,
+        help="the same market in every run, on a clock that starts on 2 January 2026 (default: another in each)",
+    )
 
     demo = commands.add_parser(
         "demo",

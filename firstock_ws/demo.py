@@ -116,31 +116,36 @@ def _watch(client: DemoClient, simulator: Simulator, seconds: float) -> None:
 
 
 def _picture(client: DemoClient) -> Group:
+    wide = client.console.width >= 105
     table = Table(title=f"{NOTICE}  State: {client.state.value}", title_style="bold yellow")
-    table.add_column("instrument")
+    table.add_column("instrument", no_wrap=True)
     for title in ("last", "change", "bid", "ask", "volume"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for instrument, name in INSTRUMENTS.items():
         quote = client.quotes.get(instrument)
         if quote is not None:
             change = quote.change or 0.0
             table.add_row(
-                f"{instrument} {name}",
+                f"{instrument} {name}" if wide else name,
                 _number(quote.last_price),
                 Text(f"{change:+.2f}", style="green" if change >= 0 else "red"),
-                _level(quote.best_bid),
-                _level(quote.best_ask),
+                _level(quote.best_bid, wide),
+                _level(quote.best_ask, wide),
                 "" if quote.volume is None else f"{quote.volume:,}",
             )
-    return Group(table, *(Text(line) for line in list(client.events)))
+    # The newest must be seen: what does not fit the height of the terminal is cut off at its foot.
+    room = max(1, client.console.height - len(INSTRUMENTS) - 8)
+    return Group(table, *(Text(line, no_wrap=True) for line in list(client.events)[-room:]))
 
 
 def _number(price: float | None) -> str:
     return "" if price is None else f"{price:,.2f}"
 
 
-def _level(level: DepthLevel | None) -> str:
-    return "" if level is None else f"{level.quantity or 0} @ {level.price:,.2f}"
+def _level(level: DepthLevel | None, with_quantity: bool) -> str:
+    if level is None:
+        return ""
+    return f"{level.quantity or 0} @ {level.price:,.2f}" if with_quantity else _number(level.price)
 
 
 def _show_stats(console: Console, stats: Stats) -> None:

@@ -199,7 +199,11 @@ class QuotesView(Mapping[str, Quote]):
         self._live = quotes
 
     def __getitem__(self, instrument: str) -> Quote:
-        return self._live[instrument]
+        try:
+            return self._live[instrument]
+        except KeyError:
+            hint = "none has come yet, or it is not subscribed; quotes.get(...) returns None then"
+            raise KeyError(f"no quote of {instrument}: {hint}") from None
 
     def __len__(self) -> int:
         return len(self._live)

@@ -5,6 +5,7 @@ Its texts are never passed on: they hold response bodies, headers, whole frames,
 
 from __future__ import annotations
 
+import logging
 import ssl
 
 import websocket
@@ -19,6 +20,23 @@ from firstock_ws.errors import (
     SessionLimitError,
 )
 from firstock_ws.protocol import says_session_limit
+
+
+class Quieter(logging.Filter):
+    """Takes websocket-client's records of our connections down to DEBUG.
+
+    We report the same in our own words; it calls even a normal close an ERROR, which would wake whoever is on call
+    every evening. Records of other users of the library in this process are left alone.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not (record.threadName or "").startswith("firstock-ws") or record.levelno <= logging.DEBUG:
+            return True
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return logging.getLogger(record.name).isEnabledFor(logging.DEBUG)
+
+
+logging.getLogger("websocket").addFilter(Quieter())
 
 NORMAL = 1000
 NO_CODE = 1005

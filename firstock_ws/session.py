@@ -52,7 +52,7 @@ def login(
         AuthenticationError: the broker refused; `field`, `code` and `name` say what of.
         RateLimitError: too many requests (the broker allows 10 a second).
         ServerError: the broker could not be reached, failed, or answered something else than its protocol.
-        ValueError: an argument is empty; nothing was sent.
+        ValueError: an argument is empty or no string; nothing was sent.
     """
     fields = {
         "user_id": user_id,
@@ -63,7 +63,8 @@ def login(
     }
     for name, value in fields.items():
         if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"{name} is empty: login needs all of {', '.join(fields)}, as strings")
+            what = "empty" if isinstance(value, str) else f"of type {type(value).__name__}"
+            raise ValueError(f"{name} is {what}: login needs all of {', '.join(fields)}, as strings")
     digest = hashlib.sha256(password.encode()).hexdigest()
     for secret in (password, digest, api_key):
         REDACTOR.remember(secret)
@@ -94,6 +95,8 @@ def logout(session: Session, *, base_url: str = API_URL, timeout: float = 10.0) 
 
     Args and errors are those of `login`; `AuthenticationError` here means that it was dead already.
     """
+    if not isinstance(session, Session):
+        raise TypeError(f"logout takes the Session that login returned, not {type(session).__name__}")
     _post("logout", base_url, {"userId": session.user_id, "jKey": session.jkey}, timeout, hide=(session.jkey,))
 
 

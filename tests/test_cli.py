@@ -35,9 +35,13 @@ def test_simulate_prints_both_urls_serves_and_stops(number: signal.Signals) -> N
             assert connection.recv() == AUTHENTICATED
             connection.close()
         notice = process.stdout.readline()
+        assert "source=developer-api" in process.stdout.readline()
+        refused = websocket.create_connection(f"{urls[0]}?userId=AB1234&jKey=topsecret", timeout=DEADLINE)
+        assert "unauthenticated" in refused.recv()
+        refused.close()
         process.send_signal(number)
         out, err = process.communicate(timeout=DEADLINE)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out, err) == (0, "", "refused a client: source is not developer-api\n")
     assert "none of this is real" in notice
     assert "topsecret" not in notice
 

@@ -120,6 +120,17 @@ def test_only_functions_are_callbacks_and_none_is_nothing(sim: Simulator, make_c
     assert watched.of("on_error") == []
 
 
+def test_a_function_that_takes_other_arguments_is_refused(make_client: ClientMaker) -> None:
+    client = make_client(on_quote=print, on_connect=lambda: None, on_close=lambda *args: None)
+    for name in ("on_quote", "on_connect", "on_error"):
+        with pytest.raises(TypeError, match=f"{name} is called as {name}"):
+            setattr(client, name, lambda ws, ticks: None)
+    with pytest.raises(TypeError, match=r"on_close is called as on_close\(code, reason\)"):
+        type("Mine", (FirstockWS,), {"on_close": lambda self, ws, code, reason: None})
+    with pytest.raises(TypeError, match="on_quote"):
+        make_client(on_quote=lambda: None)
+
+
 def test_a_subclass_may_have_callbacks_of_its_own(make_client: ClientMaker) -> None:
     class Mine(FirstockWS):
         on_bar: object = None

@@ -240,6 +240,9 @@ def test_unsubscribed_instruments_are_forgotten_and_ignored(feed: Feeder) -> Non
 def test_the_view_is_live_and_read_only(feed: Feeder) -> None:
     view = feed.book.view
     assert len(view) == 0
+    assert view.get("NSE:2885") is None
+    with pytest.raises(KeyError, match="none has come yet"):
+        view["NSE:2885"]
     quote = feed(FULL)
     assert list(view) == ["NSE:2885"]
     assert list(view.values()) == [quote]

@@ -183,6 +183,11 @@ def test_logout(http: responses.RequestsMock) -> None:
     assert json.loads(http.calls[0].request.body or b"") == {"userId": "AB1234", "jKey": JKEY}
 
 
+def test_logout_of_something_else() -> None:
+    with pytest.raises(TypeError, match="the Session that login returned"):
+        logout("AB1234")  # type: ignore[arg-type]
+
+
 def test_logout_with_a_dead_key(http: responses.RequestsMock) -> None:
     body = {"status": "failed", "code": "401", "name": "INVALID_JKEY", "error": {"field": "jKey", "message": JKEY}}
     http.post(f"{API_URL}/logout", json=body, status=401)

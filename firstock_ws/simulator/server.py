@@ -133,9 +133,17 @@ class Broker:
 
     def _verdict(self, query: Mapping[str, str]) -> str:
         key = self.world.users.get(query.get("userId", ""))
-        if not key or query.get("jKey") != key or query.get("source") != SOURCE:
-            return "unauthenticated"
-        return "welcome"
+        problem = ""
+        if query.get("source") != SOURCE:
+            problem = f"source is not {SOURCE}"
+        elif not key:
+            problem = "userId is unknown, or its key has expired"
+        elif query.get("jKey") != key:
+            problem = "the key is wrong"
+        if problem:
+            # The broker would not say; whoever writes a client against this wants to know.
+            logger.info("refused a client: %s", problem)
+        return "unauthenticated" if problem else "welcome"
 
     async def _serve_client(self, connection: ServerConnection) -> None:
         assert isinstance(connection, Link)
