@@ -37,7 +37,8 @@ def test_the_first_program(sim: Simulator, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_the_login_program_compiles() -> None:
-    compile(BLOCKS[1], "README.md", "exec")
+    assert "login(" in BLOCKS[2]
+    compile(BLOCKS[1] + BLOCKS[2], "README.md", "exec")
 
 
 def test_every_callback_is_in_the_table() -> None:
