@@ -366,15 +366,17 @@ def test_a_late_close_leaves_the_next_session_alone(sim: Simulator, make_client:
     client = make_client(tokens="NSE:26000")
     watched = Watched(client)
     client.connect(DEADLINE)
+    watched.wait("on_quote")
     first = client._lifecycle.supervisor
     assert first is not None
     client.close()
     client.connect(DEADLINE)
+    watched.wait("on_quote", 2)
     # What a second thread does whose close() began before the first one's ended.
     first.stop(grace=1, wait=True)
     assert client.is_connected
     sim.tick("NSE:26000")
-    watched.wait("on_quote", 2)
+    watched.wait("on_quote", 3)
     client.close()
     assert sim.wait_for(lambda sim: sim.session_count() == 0)
     assert sim.peak_sessions == 1
