@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 _T = TypeVar("_T")
 _LAST_STEPS = 1.0
+_SETTLE = 5.0
 
 
 class Worker:
@@ -50,6 +52,16 @@ class Worker:
             self._thread.join(_LAST_STEPS)
         return True
 
+    def wait_unbroken(self, timeout: float) -> None:
+        """Wait for the end of the thread, `timeout` seconds at most, whatever is pressed."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                self.wait(left)
+                return
+            except KeyboardInterrupt:
+                continue
+
     @property
     def is_current(self) -> bool:
         """Whether the caller runs on this thread."""
@@ -81,8 +93,14 @@ def run_aside(work: Callable[[], _T], name: str, timeout: float | None = None) -
             failures.append(error)
 
     worker = Worker(run, name)
-    worker.start()
-    worker.wait(timeout)
+    try:
+        worker.start()
+        worker.wait(timeout)
+    except KeyboardInterrupt:
+        if timeout is None:
+            # Whoever cleans up after the interrupt must find the work done, not about to begin.
+            worker.wait_unbroken(_SETTLE)
+        raise
     if failures:
         raise failures[0]
     return results[0] if results else None

@@ -143,7 +143,7 @@ def test_on_error_that_raises_is_contained(make_client: ClientMaker, sim: Simula
     client.connect(DEADLINE)
     sim.place_order("NSE:2885", fill=False)
     watched.wait("on_order_update", 3)
-    assert client.stats.callback_errors == 2
+    wait_until(lambda: client.stats.callback_errors == 2)
     assert client.is_connected
 
 

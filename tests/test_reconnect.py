@@ -785,16 +785,19 @@ def test_ctrl_c_closes_and_returns(sim: Simulator, times: int) -> None:
 
 def test_ctrl_c_while_connecting_leaves_nothing(sim: Simulator) -> None:
     sim.go_silent()
-    run = (
-        "import threading\n"
-        "print('up', flush=True)\n"
-        "try: client.connect(None)\n"
-        "except KeyboardInterrupt: print([t.name for t in threading.enumerate()])"
+    run = "\n".join(
+        (
+            "import threading",
+            "try:",
+            "    print('up', flush=True)",
+            "    client.connect(None)",
+            "except KeyboardInterrupt:",
+            "    print([thread.name for thread in threading.enumerate()])",
+        )
     )
     with run_script(sim.url, run) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        assert sim.wait_for(lambda sim: True)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=DEADLINE)
     assert (out, err, process.returncode) == ("['MainThread']\nreturned stopped\n", "", 0)
