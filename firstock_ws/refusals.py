@@ -38,7 +38,6 @@ class Quieter(logging.Filter):
 
 logging.getLogger("websocket").addFilter(Quieter())
 
-NORMAL = 1000
 NO_CODE = 1005
 ABNORMAL = 1006
 PROTOCOL_ERROR = 1002

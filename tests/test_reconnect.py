@@ -94,6 +94,19 @@ def test_a_lost_connection_comes_back_with_its_subscriptions(
     assert client.stats.connections == 2
 
 
+def test_nothing_of_before_shines_through_after_a_reconnect(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(**QUICK)
+    watched = Watched(client)
+    client.connect(DEADLINE)
+    sim.push('{"c_exch_seg":"NSE","c_symbol":"999","i_open_price":100,"i_high_price":200}')
+    watched.wait("on_quote")
+    sim.drop(1001)
+    watched.wait("on_connect", 2)
+    sim.push('{"c_exch_seg":"NSE","c_symbol":"999","i_high_price":300}')
+    quote = watched.wait("on_quote", 2)[1]
+    assert (quote.open, quote.high) == (None, 3.0)
+
+
 def test_a_server_that_is_killed_and_comes_back(make_client: ClientMaker) -> None:
     port = closed_port()
     command = [sys.executable, "-m", "firstock_ws", "simulate", "--port", str(port), "--users", f"AB1234:{KEY}"]
