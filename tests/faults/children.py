@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -82,6 +83,14 @@ class Child:
             self._process.stderr.close()  # type: ignore[union-attr]
         assert (code, self._errors) == (0, "")
         assert KEY not in json.dumps(self._said)
+
+    def freeze(self) -> None:
+        """Stop its process in the middle of whatever it does."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._process.send_signal(signal.SIGCONT)
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self._process.pid}/fd"))
