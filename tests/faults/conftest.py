@@ -110,8 +110,8 @@ class Fault:
                 text share one figure, from the least to the most.
             value: the number.
         """
-        row = next(value for name, value in self._item.user_properties if name == "row")
-        self._item.user_properties.append(("measured", (row, text, value)))
+        for row in [row for name, row in self._item.user_properties if name == "row"]:
+            self._item.user_properties.append(("measured", (row, text, value)))
 
     def hold_connections(self) -> None:
         """Hold that no client had more than one connection at a time."""
