@@ -1,6 +1,7 @@
 """A client in a process of its own: ``python -m tests.faults.child '{"url": ...}'``, the key in the environment.
 
-It prints one line of JSON for each lifecycle call, and answers the words "stats" and "close" on its input.
+It prints one line of JSON for each lifecycle call, and answers the words "stats", "orders" and "objects" on its
+input, until that ends.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import sys
 import threading
 from typing import Any
 
+from websocket import WebSocket, WebSocketApp
+
 from firstock_ws import FirstockWS, OrderUpdate, Quote
+from firstock_ws.connection import Connection
 
 
 def say(**what: Any) -> None:
@@ -54,6 +58,10 @@ def main() -> None:
             say(event="stats", **client.stats.to_dict())
         elif line.strip() == "orders":
             say(event="orders", orders=orders)
+        elif line.strip() == "objects":
+            things = gc.get_objects()
+            kept = sum(type(thing) in (Connection, WebSocket, WebSocketApp) for thing in things)
+            say(event="objects", all=len(things), connections=kept)
         else:
             break
     client.close()

@@ -1,4 +1,4 @@
-"""The other end of `child`: starts it, hears it, and reads from the system what it uses."""
+"""Programs in processes of their own: the other end of `child`, and scripts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Child:
         return self.of(event)
 
     def ask(self, what: str) -> dict[str, Any]:
-        """Have it answer "stats" or "orders"; return the answer."""
+        """Have it answer "stats", "orders" or "objects"; return the answer."""
         assert self._process.stdin is not None
         asked = len(self.of(what)) + 1
         self._process.stdin.write(what + "\n")
@@ -114,3 +115,56 @@ class Child:
         """Seconds of processor time that it used."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+SCRIPT = """
+import os, signal, sys, threading, time
+from firstock_ws import FirstockWS, UsageError
+def say(*words):  # in one piece, whatever another thread says
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
+    sys.stdout.flush()
+client = FirstockWS("AB1234", os.environ["FIRSTOCK_TEST_KEY"], url=sys.argv[1], tokens="NSE:26000")
+client.on_connect = lambda: say("up")
+client.on_close = lambda code, reason: say("closed", code)
+"""
+
+
+class Script:
+    """A user's program, and how it ended."""
+
+    def __init__(self, url: str, run: str) -> None:
+        self.output = ""
+        self.errors = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT + run, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "FIRSTOCK_TEST_KEY": KEY, "PYTHONWARNINGS": "error"},
+        )
+
+    def line(self) -> str:
+        """Wait for the next line that it prints."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip("\n")
+
+    def tell(self, line: str) -> None:
+        """Give it a line to read."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait(self) -> tuple[int, float]:
+        """Wait for its end; return its exit code, and the `time.monotonic()` of its end."""
+        self.output, self.errors = self._process.communicate(timeout=3 * DEADLINE)
+        ended = time.monotonic()
+        assert KEY not in self.output + self.errors
+        return self._process.returncode, ended
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from firstock_ws import FirstockError, FirstockWS
+from firstock_ws import FirstockError, FirstockWS, State
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.simulator import Simulator
-from tests.faults.children import Child
+from tests.faults.children import Child, Script
 from tests.faults.invariants import Invariants, Observed
 from tests.faults.proxy import Proxy
 from tests.faults.rows import ROW_IDS
@@ -80,6 +80,13 @@ class Fault:
         self._stack.callback(child.stop)
         return child
 
+    def script(self, at: Simulator | Server | str, run: str, *, clients: int = 1) -> Script:
+        """Start a program that does `run` with a `client`, which is not connected yet."""
+        self._children += clients
+        script = Script(at if isinstance(at, str) else at.url, run)
+        self._stack.callback(script.kill)
+        return script
+
     def failing(self, client: FirstockWS, watched: Watched) -> FirstockError:
         """Let `client` try until it tells of an error and means to try again; close it, return the error."""
         thread = threading.Thread(target=client.run_forever)
@@ -97,6 +104,10 @@ class Fault:
         started = time.monotonic()
         client.close()
         return time.monotonic() - started
+
+    def on_look_at_state(self, call: Callable[[State], None]) -> None:
+        """Have `call` called whenever a thread reads a client's state, on that thread."""
+        self._invariants.on_look = call
 
     def log_little(self) -> None:
         """Spare this test the logging of everything: see `Invariants.log_little`."""

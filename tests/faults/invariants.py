@@ -112,6 +112,7 @@ class Invariants:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
         self.clients: list[Observed] = []
         self.close_times: list[float] = []
+        self.on_look: Callable[[State], None] = lambda state: None
         self._capfd = capfd
         self._monkeypatch = monkeypatch
         self._raised: list[BaseException] = []
@@ -146,6 +147,7 @@ class Invariants:
     def _watch_states(self) -> None:
         def read(holder: StateHolder) -> State:
             state: State = vars(holder)["_state"]
+            self.on_look(state)
             return state
 
         def write(holder: StateHolder, state: State) -> None:
