@@ -113,6 +113,11 @@ class Fault:
         """Spare this test the logging of everything: see `Invariants.log_little`."""
         self._invariants.log_little()
 
+    @property
+    def records_seen(self) -> int:
+        """Log records so far, each of which was searched for the keys."""
+        return self._invariants.records_seen
+
     def measured(self, text: str, value: float | None = None) -> None:
         """Put a figure beside the row of this test.
 

@@ -131,6 +131,10 @@ class Invariants:
         for name in ("connect", "run_forever", "subscribe", "unsubscribe", "close"):
             self._watch_method(name)
 
+    @property
+    def records_seen(self) -> int:
+        return self._watch.records
+
     def log_everything(self) -> None:
         """Log as much as a careless program can, which is what every test starts with."""
         logging.getLogger().setLevel(logging.DEBUG)
@@ -228,7 +232,8 @@ class Invariants:
         yield from self._capfd.readouterr()
         errors = list(self._raised)
         for client in self.clients:
-            yield f"{client!r} {vars(client)!r} {client.stats!r}"
+            own = {name: value for name, value in vars(client).items() if name != "noted"}
+            yield f"{client!r} {own!r} {client.stats!r}"
             for name, args in client.noted:
                 if name in ("on_error", "on_noreconnect"):
                     errors += args
