@@ -12,10 +12,21 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from tests.support import AUTHENTICATED, DEADLINE, read_request
+from tests.support import AUTHENTICATED, DEADLINE
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ESTABLISHED = 1
+
+
+def read_request(sock: socket.socket) -> bytes:
+    """Read an HTTP request up to its empty line."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        more = sock.recv(4096)
+        if not more:
+            break
+        request += more
+    return request
 
 
 def accept_upgrade(sock: socket.socket, then: str = AUTHENTICATED) -> bytes:

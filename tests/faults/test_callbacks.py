@@ -15,30 +15,8 @@ from firstock_ws import FirstockWS, Quote
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.servers import accept_upgrade, frame, read_to_end
-from tests.support import DEADLINE, connect, wait_until
+from tests.support import DEADLINE, Gate, connect, wait_until
 from tests.test_updates import FILL
-
-
-class Gate:
-    """A callback that stays inside until let go."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self._open = threading.Event()
-
-    def __call__(self, *args: object) -> None:
-        self.entered.set()
-        assert self._open.wait(6 * DEADLINE)
-
-    def open(self) -> None:
-        self._open.set()
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.open()
 
 
 def accounted(client: FirstockWS) -> bool:

@@ -15,8 +15,8 @@ from firstock_ws import FirstockError, FirstockWS, Quote, State, UsageError
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.invariants import our_threads
-from tests.faults.servers import accept_upgrade, black_hole, read_to_end
-from tests.support import DEADLINE, KEY, connect, read_request, wait_until
+from tests.faults.servers import accept_upgrade, black_hole, read_request, read_to_end
+from tests.support import DEADLINE, KEY, connect, wait_until
 
 
 def hold_closed(client: FirstockWS, sim: Simulator) -> None:

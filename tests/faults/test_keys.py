@@ -14,8 +14,8 @@ from firstock_ws import AuthenticationError, ConnectError, FirstockWS, RateLimit
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.invariants import DEAD_KEY, FRESH_KEY
-from tests.faults.servers import accept_upgrade, close_frame, frame, read_to_end
-from tests.support import DEADLINE, KEY, read_request, wait_until
+from tests.faults.servers import accept_upgrade, close_frame, frame, read_request, read_to_end
+from tests.support import DEADLINE, KEY, wait_until
 
 # --- a key that is refused ---------------------------------------------------------------------------------------
 

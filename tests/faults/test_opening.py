@@ -15,8 +15,8 @@ import trustme
 from firstock_ws import AuthenticationError, ConnectError, ConnectTimeoutError, State
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
-from tests.faults.servers import accept_upgrade, black_hole, read_to_end
-from tests.support import DEADLINE, KEY, closed_port, read_request, wait_until
+from tests.faults.servers import accept_upgrade, black_hole, read_request, read_to_end
+from tests.support import DEADLINE, KEY, closed_port, wait_until
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems answer in other ways")
 

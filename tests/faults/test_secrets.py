@@ -13,8 +13,8 @@ from firstock_ws import AuthenticationError, FirstockError, FirstockWS
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.invariants import DEAD_KEY, SECRETS
-from tests.faults.servers import accept_upgrade, close_frame, frame, read_to_end
-from tests.support import DEADLINE, KEY, closed_port, connect, read_request
+from tests.faults.servers import accept_upgrade, close_frame, frame, read_request, read_to_end
+from tests.support import DEADLINE, KEY, closed_port, connect
 
 
 @pytest.mark.faults("secrets")
