@@ -21,8 +21,8 @@ from .state import World
 logger = logging.getLogger("firstock_ws.simulator")
 
 THREAD_NAME = "firstock-simulator-rest"
-#: Bytes of a request's body that anybody needs.
-MAX_BODY = 1 << 20
+#: Digits of the longest body that anybody needs to send.
+MAX_LENGTH_DIGITS = 6
 
 
 class RestServer(ThreadingHTTPServer):
@@ -192,7 +192,8 @@ class Call(BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY or "Transfer-Encoding" in self.headers:
+        known = length.isdecimal() and len(length) <= MAX_LENGTH_DIGITS
+        if not known or "Transfer-Encoding" in self.headers:
             # Where the next request begins cannot be told.
             self.close_connection = True
             return b""
