@@ -15,6 +15,7 @@ from websockets.sync.server import ServerConnection, serve
 from firstock_ws import FirstockWS, FrameError, Quote
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.feed import Feed
+from firstock_ws.ledger import Ledger
 from firstock_ws.merge import QuoteBook
 from firstock_ws.simulator import Simulator
 from tests.conftest import ClientMaker
@@ -227,6 +228,11 @@ class Sink(Dispatcher):
         super().__init__(lambda name, args: None, max_pending=10)
 
 
+def make_feed() -> Feed:
+    sink = Sink()
+    return Feed(QuoteBook(), sink, Ledger(sink.put, follow=True), wants_raw=lambda: True)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -242,7 +248,7 @@ json_values = st.recursive(
 def test_mutated_real_frames_give_events_or_errors_of_ours(base: dict[str, Any], changes: dict[int, Any]) -> None:
     names = list(base)
     mutated = {**base, **{names[index % len(names)]: value for index, value in changes.items()}}
-    feed = Feed(QuoteBook(), Sink(), wants_raw=lambda: True)
+    feed = make_feed()
     feed.handle(json.dumps(mutated).encode(), is_text=True)
     feed.handle(json.dumps({"NSE:5": mutated, "x": mutated}).encode(), is_text=True)
     assert feed.counts().frames == 2
@@ -251,7 +257,7 @@ def test_mutated_real_frames_give_events_or_errors_of_ours(base: dict[str, Any],
 @settings(max_examples=300, deadline=None)
 @given(json_values)
 def test_any_json_gives_events_or_errors_of_ours(value: Any) -> None:
-    feed = Feed(QuoteBook(), Sink(), wants_raw=lambda: True)
+    feed = make_feed()
     feed.handle(json.dumps(value).encode(), is_text=True)
     feed.handle(json.dumps({"NSE:5": value, "c_symbol": value}).encode(), is_text=True)
     assert feed.counts().frames == 2

@@ -330,7 +330,9 @@ def test_retry_after_is_respected(sim: Simulator, make_client: ClientMaker) -> N
     watched = Watched(client)
     with pytest.raises(ConnectTimeoutError, match="429"):
         client.connect(timeout=0.5)
-    assert watched.of("on_reconnect") == [(1, 7.0)]
+    ((attempt, delay),) = watched.of("on_reconnect")
+    assert attempt == 1
+    assert 7.0 <= delay <= 8.0, "jitter on top: the server asks all clients for the same"
     assert sim.handshakes == 1
 
 
@@ -343,7 +345,7 @@ def test_a_retry_after_without_end_is_cut_to_an_hour(
     watched = Watched(client)
     with pytest.raises(ConnectTimeoutError):
         client.connect(timeout=0.3)
-    assert watched.of("on_reconnect") == [(1, 3600.0)]
+    assert 3600.0 <= watched.of("on_reconnect")[0][1] <= 3601.0
 
 
 def test_no_thread_to_be_had_is_tried_again(make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> None:
