@@ -16,17 +16,19 @@ from firstock_ws.errors import (
     FirstockError,
     FrameError,
     RateLimitError,
+    ReconcileError,
     ServerError,
     SessionLimitError,
     UsageError,
 )
 from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
-from firstock_ws.protocol import V1_URL, V2_URL
+from firstock_ws.protocol import API_URL, V1_URL, V2_URL
 from firstock_ws.session import Session, login, logout
 from firstock_ws.state import State
 from firstock_ws.stats import Stats
 
 __all__ = [
+    "API_URL",
     "IST",
     "V1_URL",
     "V2_URL",
@@ -43,6 +45,7 @@ __all__ = [
     "PositionUpdate",
     "Quote",
     "RateLimitError",
+    "ReconcileError",
     "ServerError",
     "Session",
     "SessionLimitError",

@@ -43,6 +43,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         users=users,
         host=arguments.host,
         port=arguments.port,
+        rest_port=arguments.rest_port,
         rate=arguments.rate,
         order_interval=arguments.orders_every or None,
         seed=arguments.seed,
@@ -54,13 +55,16 @@ def _simulate(arguments: argparse.Namespace) -> int:
     try:
         simulator.start()
     except OSError as error:
-        print(f"firstock-ws: cannot listen on port {arguments.port}: {error.strerror}", file=sys.stderr)
+        # The reason names the address that it is about.
+        ports = " or ".join(str(port) for port in (arguments.port, arguments.rest_port) if port)
+        print(f"firstock-ws: cannot listen on port {ports or 'any'}: {error.strerror}", file=sys.stderr)
         return 1
     earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         print(simulator.url, simulator.url_v2, flush=True)
         print(f"Simulated market for user {', '.join(users)}: none of this is real. Ctrl-C stops it.", flush=True)
         print("A client's address ends with ?userId=USER&jKey=KEY&source=developer-api", flush=True)
+        print(f"REST, for login and the books: {simulator.rest_url}", flush=True)
         # In slices: an endless wait could not be broken by Ctrl-C on Windows.
         while not stop.wait(0.5):
             pass
@@ -114,11 +118,17 @@ def _parser() -> argparse.ArgumentParser:
 
     simulate = commands.add_parser(
         "simulate",
-        help="run a simulator of the broker's WebSocket in the foreground",
+        help="run a simulator of the broker's WebSocket and REST calls in the foreground",
         epilog="example: firstock-ws simulate --port 9100 --users AB1234:secret --rate 50 --seed 1",
     )
     simulate.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     simulate.add_argument("--port", type=_port, default=9100, help="0 for any free one (default: %(default)s)")
+    simulate.add_argument(
+        "--rest-port",
+        type=_port,
+        default=0,
+        help="where login and the books are served, 0 for any free one (default: %(default)s)",
+    )
     simulate.add_argument(
         "--users",
         type=_users,

@@ -10,26 +10,27 @@ from typing import Any, TypeVar
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES, Callbacks, is_ignored
-from firstock_ws.connection import Settings
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
 from firstock_ws.instruments import Tokens, parse_tokens
 from firstock_ws.keys import Keys, KeySource
+from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
-from firstock_ws.protocol import V1_URL, check_url
+from firstock_ws.protocol import API_URL, V1_URL, V2_URL
+from firstock_ws.reconcile import Reconciler
+from firstock_ws.settings import Settings
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.stats import Stats
 from firstock_ws.subscriptions import Subscriptions
-from firstock_ws.supervisor import ReconnectPolicy, Supervisor
+from firstock_ws.supervisor import Supervisor
 
 logger = get_logger("firstock_ws.client")
 
 MAX_PENDING = 10_000
-LONGEST = 86_400.0
-"""Seconds; no setting makes sense above it, and the system can't wait for infinity."""
+MAX_MESSAGE_SIZE = 1_048_576
 
 _Self = TypeVar("_Self", bound="FirstockWS")
 
@@ -54,6 +55,9 @@ class FirstockWS(Callbacks):
         tokens: Tokens = (),
         option_greeks_tokens: Tokens = (),
         url: str = V1_URL,
+        rest_url: str | None = None,
+        reconcile: bool = True,
+        reconcile_interval: float | None = 60.0,
         reconnect: bool = True,
         reconnect_max_tries: int | None = None,
         reconnect_max_delay: float = 60.0,
@@ -61,6 +65,8 @@ class FirstockWS(Callbacks):
         io_timeout: float = 5.0,
         ping_interval: float = 10.0,
         ping_timeout: float = 5.0,
+        stale_after: float | None = None,
+        max_message_size: int = MAX_MESSAGE_SIZE,
         max_pending: int = MAX_PENDING,
         ssl_context: ssl.SSLContext | None = None,
         on_quote: Callable[[Quote], object] | None = None,
@@ -84,6 +90,12 @@ class FirstockWS(Callbacks):
             option_greeks_tokens: instruments to stream option greeks of.
             url: `V1_URL`, `V2_URL`, or the address of a simulator. Frames of both generations are understood
                 whatever the URL. A ``ws://`` URL sends the key in the clear: for this computer only.
+            rest_url: the address of the broker's REST API, where its books of orders and positions are read; known
+                by itself for the broker's own `url`.
+            reconcile: whether to deliver, with ``source="book"``, order and position updates that the stream did
+                not tell: those of the time before a connection, or lost on the way. Needs a `rest_url`.
+            reconcile_interval: seconds between two readings of the books while connected; None to read them after
+                each connect only.
             reconnect: whether to try again by itself after a connection was lost or could not be opened.
             reconnect_max_tries: failed tries in a row before giving up; None for no limit.
             reconnect_max_delay: longest wait between two tries, seconds.
@@ -91,47 +103,47 @@ class FirstockWS(Callbacks):
             io_timeout: seconds that a send, or the rest of a frame that has begun, may take.
             ping_interval: seconds of silence before the server is pinged.
             ping_timeout: seconds that it has to say anything after a ping, before the connection counts as dead.
+            stale_after: seconds without data, while anything is subscribed, after which the connection counts as
+                dead though pings are answered; None for never. In the hours without trading silence is normal.
+            max_message_size: bytes; a server that sends a larger message breaks the protocol and is left.
             max_pending: quotes that may wait for a slow callback before only the newest of each instrument is
                 kept. Orders, positions and lifecycle events are always kept.
-            ssl_context: your own TLS settings; the default verifies with this computer's certificates.
+            ssl_context: your own TLS settings, for the stream and for REST; the default verifies with this
+                computer's certificates.
 
         Raises:
             ValueError: an argument is out of range; the text says which and what to give.
             TypeError: an argument is of the wrong type.
         """
-        if not isinstance(user_id, str) or not user_id.strip():
-            raise ValueError('user_id is empty: give the client code of the login, such as "AB1234"')
-        for name, number in (
-            ("reconnect_max_delay", reconnect_max_delay),
-            ("connect_timeout", connect_timeout),
-            ("io_timeout", io_timeout),
-            ("ping_interval", ping_interval),
-            ("ping_timeout", ping_timeout),
-        ):
-            if not 0 < number <= LONGEST:
-                raise ValueError(f"{name} must be above 0 and at most {LONGEST:.0f} seconds, not {number!r}")
-        if not max_pending > 0:
-            raise ValueError(f"max_pending must be above 0, not {max_pending!r}")
-        if reconnect_max_tries is not None and reconnect_max_tries < 0:
-            raise ValueError(f"reconnect_max_tries must be 0 or more, or None, not {reconnect_max_tries!r}")
-        self.user_id = user_id.strip()
-        self._keys = Keys(jkey)
         self._settings = Settings(
-            url=check_url(url),
-            user_id=self.user_id,
+            url=url,
+            rest_url=rest_url or (API_URL if url in (V1_URL, V2_URL) else None),
+            user_id=user_id,
             ssl_context=ssl_context,
             connect_timeout=connect_timeout,
             io_timeout=io_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
+            stale_after=stale_after,
+            max_message_size=max_message_size,
+            max_pending=max_pending,
+            reconnect=reconnect,
+            reconnect_max_tries=reconnect_max_tries,
+            reconnect_max_delay=reconnect_max_delay,
+            reconcile=reconcile,
+            reconcile_interval=reconcile_interval,
         )
-        self._policy = ReconnectPolicy(reconnect, reconnect_max_tries, reconnect_max_delay)
+        self.user_id = self._settings.user_id
+        self._keys = Keys(jkey)
         self._subscriptions = Subscriptions()
         self._subscriptions.add_quotes(parse_tokens(tokens))
         self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
         self._book = QuoteBook()
         self._dispatcher = Dispatcher(self._call, max_pending)
-        self._feed = Feed(self._book, self._dispatcher, self._wants_raw)
+        follows = reconcile and self._settings.rest_url is not None
+        self._ledger = Ledger(self._dispatcher.put, follow=follows)
+        self._feed = Feed(self._book, self._dispatcher, self._ledger, self._wants_raw)
+        self._reconciler = Reconciler(self._settings, self._ledger, self._report)
         self._state = StateHolder()
         self._subscribing = threading.Lock()
         self._lifecycle = Lifecycle(self._make_supervisor, self._dispatcher, self._state)
@@ -308,10 +320,17 @@ class FirstockWS(Callbacks):
 
     @property
     def stats(self) -> Stats:
-        """The client's figures at this moment; an object that does not change."""
+        """The client's figures at this moment; an object that does not change.
+
+        Raises:
+            UsageError: in a forked child.
+        """
+        self._lifecycle.check_process()
         return Stats(
             connections=self._lifecycle.connections,
             **self._feed.counts()._asdict(),
+            **self._ledger.counts()._asdict(),
+            **self._reconciler.counts()._asdict(),
             **self._dispatcher.counts()._asdict(),
         )
 
@@ -326,16 +345,19 @@ class FirstockWS(Callbacks):
     def _make_supervisor(self) -> Supervisor:
         return Supervisor(
             settings=self._settings,
-            policy=self._policy,
             keys=self._keys,
             feed=self._feed,
             subscriptions=self._subscriptions,
             dispatcher=self._dispatcher,
             state=self._state,
+            reconciler=self._reconciler,
         )
 
     def _call(self, name: str, args: tuple[Any, ...]) -> None:
         getattr(self, name)(*args)
+
+    def _report(self, error: FirstockError) -> None:
+        self._dispatcher.put("on_error", error)
 
     def _wants_raw(self) -> bool:
         return not is_ignored(self.on_message)

@@ -8,17 +8,15 @@ and ping thread are not used, and its hooks decide nothing: why a connection end
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import websocket
 
-from firstock_ws import protocol
+from firstock_ws import library, protocol
 from firstock_ws._secrets import REDACTOR, Secret, get_logger
 from firstock_ws._version import __version__
 from firstock_ws.dial import Dialler, Interrupted
@@ -33,34 +31,18 @@ from firstock_ws.errors import (
 )
 from firstock_ws.feed import Feed
 from firstock_ws.keeper import Keeper
+from firstock_ws.liveness import Liveness
 from firstock_ws.protocol import Verdict
-from firstock_ws.refusals import ABNORMAL, NO_CODE, explain, lost
+from firstock_ws.refusals import ABNORMAL, NO_CODE, explain, explain_answer, lost
+from firstock_ws.settings import Settings
 from firstock_ws.subscriptions import Subscriptions
+from firstock_ws.tls import default_context
 
 logger = get_logger("firstock_ws.connection")
 
 CLOSE_GRACE = 1.0
 """Seconds that the server gets to answer a close frame."""
-STALL = 1.0
-"""A keeper that wakes this many seconds late was frozen with its process: the server is not to blame."""
 _LONG = 60.0
-
-# Not a socket option: with a socket of ours it is never applied, but when websocket-client follows a redirect it
-# dials anew, applies it, and fails before a byte with our user's key has gone to the other host.
-_NO_REDIRECT = [("redirects are refused",)]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every connection of a client has in common. All times in seconds."""
-
-    url: str
-    user_id: str
-    ssl_context: ssl.SSLContext | None
-    connect_timeout: float
-    io_timeout: float
-    ping_interval: float
-    ping_timeout: float
 
 
 class Ending(NamedTuple):
@@ -71,6 +53,8 @@ class Ending(NamedTuple):
     lasted: float
     code: int
     reason: str
+    hopeless: bool = False
+    """Whether another try is pointless, whatever the error."""
 
 
 class Connection:
@@ -78,7 +62,7 @@ class Connection:
 
     Threads: the io thread calls `run` and gets websocket-client's hooks; the keeper thread calls `_tend`; any
     thread calls `wake`, `close` and `abort`. The socket, the failure and the flags are owned here, their lock is
-    ``_lock``. `_last_heard` is written by the io thread alone and `_pinged_at` by the keeper alone.
+    ``_lock``; the clock of an open connection is `Liveness`.
     """
 
     def __init__(
@@ -103,6 +87,8 @@ class Connection:
         self._sock: socket.socket | None = None
         self._app: websocket.WebSocketApp | None = None
         self._web_socket: websocket.WebSocket | None = None
+        self._upgrade: library.Upgrade | None = None
+        self._liveness: Liveness | None = None
         self._failure: FirstockError | None = None
         self._close_frame: tuple[int, str] | None = None
         self._deadline: float | None = time.monotonic() + settings.connect_timeout
@@ -113,9 +99,6 @@ class Connection:
         self._open = False
         self._online = False
         self._ready_at: float | None = None
-        self._last_heard = time.monotonic()
-        self._pinged_at = 0.0
-        self._tend_due = 0.0
 
     # --- any thread ----------------------------------------------------------------------------------------
 
@@ -167,15 +150,11 @@ class Connection:
 
     def _let_go(self) -> None:
         with self._lock:
-            sock, library = self._sock, (self._app, self._web_socket)
-            self._app = self._web_socket = self._sock = None
+            sock, app, web_socket = self._sock, self._app, self._web_socket
+            self._app = self._web_socket = self._sock = self._liveness = None
         if sock is not None:
             sock.close()
-        for thing in library:
-            if thing is not None:
-                # websocket-client's objects refer to each other, and to this one, in circles: without this, all
-                # buffers of a dead connection wait for the garbage collector.
-                vars(thing).clear()
+        library.let_go(app, web_socket)
 
     def _ending(self, lasted: float) -> Ending:
         ready = self._ready_at is not None
@@ -196,7 +175,7 @@ class Connection:
         parts = urlsplit(self._settings.url)
         secure = parts.scheme == "wss"
         dialler = Dialler(deadline=self._deadline, stopped=lambda: self._aborted, publish=self._publish)
-        context = (self._settings.ssl_context or ssl.create_default_context()) if secure else None
+        context = (self._settings.ssl_context or default_context()) if secure else None
         sock = dialler.open(parts.hostname or "", parts.port or (443 if secure else 80), context)
         sock.settimeout(self._settings.io_timeout)
         return sock
@@ -208,6 +187,7 @@ class Connection:
                 raise Interrupted
 
     def _run_app(self, sock: socket.socket) -> None:
+        self._upgrade = library.Upgrade(sock)
         app = websocket.WebSocketApp(
             protocol.session_url(self._settings.url, self._settings.user_id, self._jkey.reveal()),
             header={"User-Agent": f"firstock-ws/{__version__}"},
@@ -215,30 +195,35 @@ class Connection:
             on_data=self._on_data,
             on_error=self._on_error,
             on_close=self._on_close,
-            on_ping=self._on_heard,
-            on_pong=self._on_heard,
-            socket=sock,
+            socket=cast(socket.socket, self._upgrade),
         )
         with self._lock:
             self._app = app
-        app.run_forever(skip_utf8_validation=True, suppress_origin=True, sockopt=_NO_REDIRECT)
+        app.run_forever(skip_utf8_validation=True, suppress_origin=True, sockopt=library.NO_REDIRECT)
 
     def _on_open(self, app: websocket.WebSocketApp) -> None:
-        self._last_heard = time.monotonic()
+        settings = self._settings
         with self._lock:
-            self._web_socket = app.sock
-            self._open = ours = app.sock is not None and app.sock.sock is self._sock
+            sock, web_socket = self._sock, app.sock
+            ours = web_socket is not None and web_socket.sock is cast(socket.socket, self._upgrade)
+            if sock is not None and web_socket is not None and ours:
+                self._liveness = Liveness(
+                    library.bound(web_socket, sock, settings.max_message_size),
+                    ping_interval=settings.ping_interval,
+                    ping_timeout=settings.ping_timeout,
+                    stale_after=settings.stale_after,
+                )
+                self._web_socket = web_socket
+                self._open = True
             close_now = self._close_wanted
         if not ours:
             self._fail(explain(TypeError(), opened=False))
         elif close_now:
             self._keeper.wake()
 
-    def _on_heard(self, app: websocket.WebSocketApp, payload: object) -> None:
-        self._last_heard = time.monotonic()
-
     def _on_data(self, app: websocket.WebSocketApp, data: bytes, opcode: int, fin: bool) -> None:
-        self._last_heard = time.monotonic()
+        if self._liveness is not None:
+            self._liveness.data_came()
         try:
             sessions = self._feed.handle(data, is_text=opcode != websocket.ABNF.OPCODE_BINARY)
         except Exception:
@@ -299,7 +284,14 @@ class Connection:
             self._on_close(app, error.status_code, getattr(error, "reason", None))
             self._fail(None)
         else:
-            self._fail(explain(error, opened=self._open))
+            self._fail(self._refusal() or explain(error, opened=self._open))
+
+    def _refusal(self) -> FirstockError | None:
+        """Return what the server's answer to the upgrade says, None if it does not refuse, or is not there."""
+        upgrade = self._upgrade
+        if self._open or upgrade is None or upgrade.status is None or upgrade.status in library.NOT_REFUSED:
+            return None
+        return explain_answer(upgrade.status, upgrade.header("Retry-After"), upgrade.body)
 
     def _on_close(self, app: websocket.WebSocketApp, code: int | None, reason: str | None) -> None:
         with self._lock:
@@ -343,17 +335,18 @@ class Connection:
                 self._send_close()
             if ready:
                 self._send_queued()
-                pause = self._watch(now)
+                pause = self._watch()
         except (OSError, websocket.WebSocketException) as error:
             self._fail(explain(error, opened=True, sending=True))
         if deadline is not None:
             pause = min(pause, deadline - now)
-        self._tend_due = now + pause
         return pause
 
     def _too_late(self) -> FirstockError | None:
         if self._close_sent:
             return None
+        if (refusal := self._refusal()) is not None:
+            return refusal
         where = "the WebSocket handshake" if not self._open else "the server's word on the jKey"
         return ConnectTimeoutError(f"opening took longer than connect_timeout: still waiting for {where}")
 
@@ -365,23 +358,17 @@ class Connection:
         while (frame := self._subscriptions.next_frame()) is not None:
             self._send(frame)
 
-    def _watch(self, now: float) -> float:
-        """Ping a silent server, give up on one that does not answer; return seconds till the next look."""
-        heard, interval, timeout = self._last_heard, self._settings.ping_interval, self._settings.ping_timeout
-        waiting_for_pong = self._pinged_at > heard
-        if waiting_for_pong and now < self._pinged_at + timeout:
-            return self._pinged_at + timeout - now
-        frozen = now - self._tend_due > STALL
-        if waiting_for_pong and not frozen:
-            silence = now - heard
-            reason = f"nothing heard from the server for {silence:.1f} s, and no answer to a ping"
-            self._fail(ConnectionLostError(f"the connection is dead: {reason}", code=ABNORMAL, reason=reason))
+    def _watch(self) -> float:
+        """Ping a silent server, give up on a dead connection; return seconds till the next look."""
+        if self._liveness is None:
             return _LONG
-        if not waiting_for_pong and now < heard + interval:
-            return heard + interval - now
-        self._pinged_at = time.monotonic()
-        self._send(b"", websocket.ABNF.OPCODE_PING)
-        return timeout
+        look = self._liveness.look(data_expected=self._subscriptions.any_wanted)
+        if look.dead:
+            self._fail(ConnectionLostError(f"connection lost: {look.dead}", code=ABNORMAL, reason=look.dead))
+            return _LONG
+        if look.ping:
+            self._send(b"", websocket.ABNF.OPCODE_PING)
+        return look.pause
 
 
 def _session_limit_error() -> SessionLimitError:

@@ -16,6 +16,7 @@ __all__ = [
     "FirstockError",
     "FrameError",
     "RateLimitError",
+    "ReconcileError",
     "ServerError",
     "SessionLimitError",
     "UsageError",
@@ -113,8 +114,18 @@ class ServerError(FirstockError):
 
     Attributes:
         status: the HTTP status, None when there was no answer at all.
+        retry_after: seconds that the server asked to wait, else None.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
+
+
+class ReconcileError(FirstockError):
+    """The broker's books could not be read: order and position updates may be missing until they can.
+
+    Told to ``on_error`` once; the client goes on trying, and `Stats.gap_since` says so until it has succeeded. The
+    reason is in ``__cause__``.
+    """

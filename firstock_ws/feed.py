@@ -11,6 +11,7 @@ from firstock_ws import protocol
 from firstock_ws._secrets import get_logger
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.errors import FirstockError, FrameError
+from firstock_ws.ledger import Ledger
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import IST
 from firstock_ws.models.greeks import read_greeks
@@ -41,13 +42,16 @@ class Feed:
     them, each is replaced whole, and the ones that must agree with each other are the dispatcher's.
     """
 
-    def __init__(self, book: QuoteBook, dispatcher: Dispatcher, wants_raw: Callable[[], bool]) -> None:
+    def __init__(
+        self, book: QuoteBook, dispatcher: Dispatcher, ledger: Ledger, wants_raw: Callable[[], bool]
+    ) -> None:
         """
         Args:
             wants_raw: asked for each frame whether the user listens to ``on_message``.
         """
         self._book = book
         self._dispatcher = dispatcher
+        self._ledger = ledger
         self._wants_raw = wants_raw
         self._reported: set[tuple[str, str]] = set()
         self._frames = 0
@@ -139,12 +143,12 @@ class Feed:
             if order is None:
                 return ["an order update without an order number"]
             self._order_updates += 1
-            self._dispatcher.put("on_order_update", order)
+            self._ledger.stream_order(order)
             self._report_fields("order update", bad, part.fields)
         else:
             position, bad = read_position(part.fields)
             self._position_updates += 1
-            self._dispatcher.put("on_position_update", position)
+            self._ledger.stream_position(position)
             self._report_fields("position update", bad, part.fields)
         return []
 

@@ -15,6 +15,8 @@ V1_URL = "wss://socket.firstock.in/ws"
 """One flat object per instrument in a market frame."""
 V2_URL = "wss://socket.firstock.in/V2/ws"
 """Market frames keyed by instrument, several in a frame (since January 2026)."""
+API_URL = "https://api.firstock.in/V1"
+"""The REST calls: login, and the books of orders and positions."""
 SOURCE = "developer-api"
 
 MAX_TOKENS_PER_FRAME = 200
@@ -77,6 +79,22 @@ def check_url(url: str) -> str:
     if parts.query or parts.fragment or parts.username or parts.password:
         raise ValueError("url must end with its path: user id and jKey are added to it by the client")
     return url
+
+
+def check_rest_url(url: str) -> str:
+    """Return `url`, without a slash at its end, if it is the address of a REST API.
+
+    Raises:
+        ValueError: it is not; the text never repeats it.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        good = False
+    if not good or parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError(f'the REST address must look like "{API_URL}" or "http://127.0.0.1:9101/V1"')
+    return url.rstrip("/")
 
 
 def session_url(url: str, user_id: str, jkey: str) -> str:

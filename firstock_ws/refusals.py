@@ -19,6 +19,7 @@ from firstock_ws.errors import (
     FirstockError,
     SessionLimitError,
 )
+from firstock_ws.library import TooLargeError
 from firstock_ws.protocol import says_session_limit
 
 
@@ -41,6 +42,7 @@ logging.getLogger("websocket").addFilter(Quieter())
 NO_CODE = 1005
 ABNORMAL = 1006
 PROTOCOL_ERROR = 1002
+TOO_LARGE = 1009
 
 
 def lost(code: int, reason: str) -> ConnectionLostError:
@@ -52,10 +54,13 @@ def lost(code: int, reason: str) -> ConnectionLostError:
     return ConnectionLostError(f"the server closed the connection: code {code}{said}", code=code, reason=reason)
 
 
-def _refused_upgrade(error: websocket.WebSocketBadStatusException) -> FirstockError:
-    status = error.status_code or 0
-    headers = error.resp_headers or {}
-    body = error.resp_body or b""
+def explain_answer(status: int, retry_after: str | None, body: bytes) -> FirstockError:
+    """Return our error for an answer to the upgrade that refuses it.
+
+    Args:
+        retry_after: the header of that name.
+        body: what has come of the body.
+    """
     if says_session_limit(body):
         return SessionLimitError("the broker says that this user has too many open sessions: close one elsewhere")
     if status in (401, 403):
@@ -70,7 +75,7 @@ def _refused_upgrade(error: websocket.WebSocketBadStatusException) -> FirstockEr
     return ConnectError(
         f"the server refused the WebSocket upgrade with HTTP {status}: {hint}",
         status=status,
-        retry_after=retry_after_seconds(headers.get("retry-after")),
+        retry_after=retry_after_seconds(retry_after),
     )
 
 
@@ -81,6 +86,8 @@ def _reason(error: BaseException, *, opened: bool, sending: bool) -> tuple[int, 
         return ABNORMAL, "the server stopped in the middle of a frame" if opened else "the handshake stalled"
     if isinstance(error, websocket.WebSocketConnectionClosedException):
         return ABNORMAL, "the connection was cut without a close frame"
+    if isinstance(error, TooLargeError):
+        return TOO_LARGE, str(error)
     if isinstance(error, (websocket.WebSocketProtocolException, websocket.WebSocketPayloadException)):
         return PROTOCOL_ERROR, "the server broke the WebSocket protocol"
     if isinstance(error, ssl.SSLError):
@@ -101,8 +108,6 @@ def explain(error: BaseException, *, opened: bool, sending: bool = False) -> Fir
         opened: whether the WebSocket handshake was over.
         sending: whether it happened while sending.
     """
-    if isinstance(error, websocket.WebSocketBadStatusException):
-        return _refused_upgrade(error)
     code, reason = _reason(error, opened=opened, sending=sending)
     if not opened:
         return ConnectError(f"the WebSocket handshake failed: {reason}")

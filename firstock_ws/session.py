@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any
+import json
+import os
+import ssl
+import stat
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
-import requests
-
-from firstock_ws._http import retry_after_seconds
-from firstock_ws._secrets import MASK, REDACTOR
-from firstock_ws.errors import AuthenticationError, FirstockError, RateLimitError, ServerError
-
-API_URL = "https://api.firstock.in/V1"
+from firstock_ws._secrets import REDACTOR, Secret
+from firstock_ws.errors import ServerError, UsageError
+from firstock_ws.protocol import API_URL
+from firstock_ws.rest import Answer, Rest, failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,51 @@ class Session:
     user_name: str | None = None
     email: str | None = field(default=None, repr=False)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the session to a file that only its owner can read (mode 0600), in place of what was there.
+
+        Nothing is ever written to disk but by this call. The file holds the jKey: whoever reads it can trade.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        target = Path(path)
+        beside = target.with_name(f".{target.name}.{os.getpid()}.new")
+        # Made with its final mode, and put in place whole: at no moment can another user read it, or half of it.
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(self), file)
+            os.replace(beside, target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Session:
+        """Return the session that `save` wrote.
+
+        Raises:
+            UsageError: others than the owner can read or write the file, or it holds no session.
+            OSError: the file can't be read.
+        """
+        with open(path, encoding="utf-8") as file:
+            status = os.fstat(file.fileno())
+            # Windows has no such bits: there the folder decides who can read it.
+            if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
+                name = os.fspath(path)
+                raise UsageError(f"others can read {name}: chmod 600 it, and log in again if they may have")
+            text = file.read()
+        session: Session | None = None
+        try:
+            session = cls(**json.loads(text))
+        except (ValueError, TypeError):
+            del text
+        if session is None or not isinstance(session.jkey, str) or not session.jkey.strip():
+            raise UsageError(f"{os.fspath(path)} holds no session: log in again and save it")
+        REDACTOR.remember(session.jkey)
+        return session
+
 
 def login(
     user_id: str,
@@ -36,6 +82,7 @@ def login(
     *,
     base_url: str = API_URL,
     timeout: float = 10.0,
+    ssl_context: ssl.SSLContext | None = None,
 ) -> Session:
     """Log in and return the session.
 
@@ -46,7 +93,8 @@ def login(
         vendor_code: from the broker's API page.
         api_key: from the broker's API page.
         base_url: the address of the REST API, with its version.
-        timeout: seconds to wait for a connection, and for each part of the answer.
+        timeout: seconds that the call may take in all.
+        ssl_context: your own TLS settings; the default verifies with this computer's certificates.
 
     Raises:
         AuthenticationError: the broker refused; `field`, `code` and `name` say what of.
@@ -68,15 +116,18 @@ def login(
     digest = hashlib.sha256(password.encode()).hexdigest()
     for secret in (password, digest, api_key):
         REDACTOR.remember(secret)
-    body = {
+    hide = Secret(totp.strip())
+    body: dict[str, str | Secret] = {
         "userId": user_id.strip(),
-        "password": digest,
-        "TOTP": totp.strip(),
+        "password": Secret(digest),
+        "TOTP": hide,
         "vendorCode": vendor_code,
-        "apiKey": api_key,
+        "apiKey": Secret(api_key),
     }
-    answer = _post("login", base_url, body, timeout, hide=(totp.strip(),))
-    data = answer.get("data")
+    # Error reporters write the variables of every frame of a traceback down.
+    del password, totp, api_key, digest, secret, fields, value
+    answer = _call("login", base_url, body, timeout, ssl_context, hide)
+    data = answer.body.get("data")
     jkey = data.get("susertoken") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(jkey, str) or not jkey.strip():
         raise ServerError("login succeeded, but the answer holds no susertoken: try again", status=200)
@@ -90,72 +141,39 @@ def login(
     )
 
 
-def logout(session: Session, *, base_url: str = API_URL, timeout: float = 10.0) -> None:
+def logout(
+    session: Session,
+    *,
+    base_url: str = API_URL,
+    timeout: float = 10.0,
+    ssl_context: ssl.SSLContext | None = None,
+) -> None:
     """End `session` at the broker: its jKey is dead afterwards.
 
     Args and errors are those of `login`; `AuthenticationError` here means that it was dead already.
     """
     if not isinstance(session, Session):
         raise TypeError(f"logout takes the Session that login returned, not {type(session).__name__}")
-    _post("logout", base_url, {"userId": session.user_id, "jKey": session.jkey}, timeout, hide=(session.jkey,))
+    jkey = Secret(session.jkey)
+    _call("logout", base_url, {"userId": session.user_id, "jKey": jkey}, timeout, ssl_context, jkey)
+
+
+def _call(
+    what: str,
+    base_url: str,
+    body: dict[str, str | Secret],
+    timeout: float,
+    ssl_context: ssl.SSLContext | None,
+    hide: Secret,
+) -> Answer:
+    answer = Rest(base_url, ssl_context=ssl_context, timeout=timeout).call(what, body)
+    if answer.ok:
+        return answer
+    error = failure(what, answer, hide=(hide.reveal(),))
+    # It may repeat what was sent.
+    del answer
+    raise error
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
-
-
-def _post(what: str, base_url: str, body: dict[str, str], timeout: float, hide: tuple[str, ...]) -> dict[str, Any]:
-    """Send `body` to the REST call `what`; return the decoded answer, which says "success"."""
-    response: requests.Response | None = None
-    problem = ""
-    try:
-        # Not followed: a redirect would carry the credentials to another address.
-        response = requests.post(
-            f"{base_url.rstrip('/')}/{what}", json=body, timeout=timeout, allow_redirects=False
-        )
-    except requests.exceptions.Timeout:
-        problem = f"no answer within {timeout} s"
-    except requests.exceptions.SSLError:
-        problem = "TLS failed: check this computer's clock and certificates"
-    except requests.exceptions.RequestException as error:
-        problem = f"no connection ({type(error).__name__}): is the network up?"
-    if response is None:
-        # Outside the except clause: the library's exception holds the request, and with it the body.
-        raise ServerError(f"{what} failed: {problem}")
-    try:
-        answer = response.json()
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        answer = {}
-    if response.status_code == 200 and str(answer.get("status")).lower() == "success":
-        return answer
-    raise _failure(what, response, answer, hide)
-
-
-def _failure(
-    what: str, response: requests.Response, answer: dict[str, Any], hide: tuple[str, ...]
-) -> FirstockError:
-    status = response.status_code
-    if status == 429:
-        wait = retry_after_seconds(response.headers.get("Retry-After"))
-        return RateLimitError(f"{what} failed: too many requests; wait {wait or 1:g} s", retry_after=wait)
-    if status >= 500:
-        return ServerError(
-            f"{what} failed: the broker's side has a fault (HTTP {status}); try later", status=status
-        )
-    refused = str(answer.get("status")).lower() == "failed"
-    if not refused and status not in (401, 403):
-        return ServerError(f"{what} failed: HTTP {status} with an answer that is not the broker's", status=status)
-    details = answer.get("error")
-    details = details if isinstance(details, dict) else {}
-    said = _text(details.get("message")) or _text(answer.get("message")) or "no reason given"
-    for secret in hide:
-        said = said.replace(secret, MASK)
-    code = answer.get("code")
-    return AuthenticationError(
-        f"{what} failed: {REDACTOR.redact(said)[:200]}",
-        field=_text(details.get("field")),
-        code=str(code) if code is not None else str(status),
-        name=_text(answer.get("name")),
-    )

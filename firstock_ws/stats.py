@@ -29,9 +29,20 @@ class Stats:
     quotes_waiting: int
     """Quotes that wait for the callback thread."""
     order_updates: int
-    """Order updates received; each is delivered."""
+    """Order updates received on the stream; each is delivered, but for stale ones."""
     position_updates: int
-    """Position updates received; each is delivered."""
+    """Position updates received on the stream; each is delivered, but for stale ones."""
+    book_updates: int
+    """Order and position updates delivered from the broker's books, since the stream had not told them."""
+    stale_updates: int
+    """Order and position updates of the stream not delivered, since the user knew as much or more already."""
+    reconciles: int
+    """Times that the books were read."""
+    reconcile_failures: int
+    """Times that they could not be read."""
+    gap_since: datetime | None
+    """Since when order and position updates may be missing, IST; None when the books have been read since the last
+    time the connection was down, or when ``reconcile`` is off."""
     option_greeks: int
     """Option greeks received; conflated like quotes when the callbacks are slow."""
     unknown_frames: int

@@ -42,6 +42,11 @@ class Subscriptions:
         with self._lock:
             return frozenset(self._greeks.instruments)
 
+    @property
+    def any_wanted(self) -> bool:
+        """Whether anything at all is subscribed."""
+        return bool(self._quotes.instruments or self._greeks.instruments)
+
     def add_quotes(self, instruments: Iterable[str]) -> list[str]:
         """Want quotes of `instruments`; return those that were not wanted before."""
         return self._add(self._quotes, instruments)

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 
-from firstock_ws._secrets import get_logger
+from firstock_ws._secrets import Secret, get_logger
 from firstock_ws.backoff import LASTED, Backoff
-from firstock_ws.connection import Connection, Settings
+from firstock_ws.connection import Connection, Ending
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError
 from firstock_ws.feed import Feed
 from firstock_ws.keys import Keys
+from firstock_ws.reconcile import Reconciler, Shift
+from firstock_ws.refusals import ABNORMAL
+from firstock_ws.settings import Settings
 from firstock_ws.state import State, StateHolder
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.worker import Worker
 
 logger = get_logger("firstock_ws.supervisor")
-
-
-@dataclass(frozen=True)
-class ReconnectPolicy:
-    """What to do when a connection is lost or can't be opened."""
-
-    enabled: bool
-    max_tries: int | None
-    """Failed tries in a row before giving up; None for no limit."""
-    max_delay: float
-    """Longest wait between tries, seconds."""
 
 
 class Supervisor:
@@ -41,21 +32,23 @@ class Supervisor:
         self,
         *,
         settings: Settings,
-        policy: ReconnectPolicy,
         keys: Keys,
         feed: Feed,
         subscriptions: Subscriptions,
         dispatcher: Dispatcher,
         state: StateHolder,
+        reconciler: Reconciler,
     ) -> None:
         self._settings = settings
-        self._policy = policy
         self._keys = keys
         self._feed = feed
         self._subscriptions = subscriptions
         self._dispatcher = dispatcher
         self._state = state
-        self._backoff = Backoff(policy.max_delay)
+        self._reconciler = reconciler
+        self._shift: Shift | None = None
+        self._key: Secret | None = None
+        self._backoff = Backoff(settings.reconnect_max_delay)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._connection: Connection | None = None
@@ -69,7 +62,7 @@ class Supervisor:
     # --- any thread ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the io thread.
+        """Start the io thread, and the books thread beside it.
 
         Raises:
             RuntimeError: the system has no thread to give.
@@ -77,8 +70,10 @@ class Supervisor:
         self._keys.forget_refusals()
         self._state.take_charge(self)
         try:
+            self._shift = self._reconciler.start()
             self._worker.start()
         except RuntimeError:
+            self._reconciler.stop(self._shift)
             self._state.set(self, State.STOPPED)
             raise
 
@@ -121,6 +116,7 @@ class Supervisor:
             ended = self._worker.wait(1.0)
         if not ended:
             logger.warning("the io thread is busy outside of our reach; it will end by itself")
+            self._reconciler.stop(self._shift)
         self._state.set(self, State.STOPPED)
 
     # --- io thread -----------------------------------------------------------------------------------------
@@ -128,77 +124,82 @@ class Supervisor:
     def _run(self) -> None:
         fault: BaseException | None = None
         try:
-            error = self._keep_connected()
+            ending = self._keep_connected()
         except BaseException as caught:  # noqa: BLE001 - logged below, when the user has been told
             fault = caught
             kind = type(fault).__name__
-            error = FirstockError(f"a fault in this package ended the stream ({kind}), see the log")
-            self._dispatcher.put("on_error", error)
-        if error is None or self._stopping.is_set():
+            ending = _failed(FirstockError(f"a fault in this package ended the stream ({kind}), see the log"))
+        self._reconciler.stop(self._shift)
+        if ending is None or ending.error is None:
             return
-        self.error = error
+        self.error = ending.error
         # Before the user is told: a program that connects again when told must find the client ready for it.
         self._state.set(self, State.FAILED)
-        self._dispatcher.put("on_noreconnect", error)
+        self._tell(ending)
+        self._dispatcher.put("on_noreconnect", ending.error)
         self._dispatcher.finish(None)
-        logger.error("gave up: %s", error, exc_info=fault)
+        logger.error("gave up: %s", ending.error, exc_info=fault)
 
-    def _keep_connected(self) -> FirstockError | None:
-        """Connect again and again; return why there is no hope, None when told to stop."""
+    def _keep_connected(self) -> Ending | None:
+        """Connect again and again; return the ending after which there is no hope, None when told to stop."""
         while not self._stopping.is_set():
             self._state.set(self, State.CONNECTING)
-            error, hopeless = self._try_once()
-            if self._stopping.is_set() or error is None:
+            ending = self._try_once()
+            error = ending.error
+            if error is None or self._stopping.is_set():
+                self._tell(ending._replace(error=None))
                 return None
-            if hopeless:
-                return error
             self.error = error
+            if ending.hopeless or self._is_hopeless(error):
+                return ending
             self._tries += 1
-            delay = max(self._backoff.next_delay(), getattr(error, "retry_after", None) or 0.0)
+            # On top of what the server asks for, since it asks all clients for the same.
+            delay = (getattr(error, "retry_after", None) or 0.0) + self._backoff.next_delay()
             self._state.set(self, State.WAITING)
+            self._tell(ending)
             self._dispatcher.put("on_reconnect", self._tries, delay)
             self._stopping.wait(delay)
         return None
 
-    def _try_once(self) -> tuple[FirstockError | None, bool]:
-        """Run one connection to its end; return why it ended (None: as asked), and if trying on is pointless."""
+    def _try_once(self) -> Ending:
+        """Run one connection to its end; return how it ended."""
         try:
-            key = self._keys.next()
+            self._key = key = self._keys.next()
         except FirstockError as error:
-            self._report(error)
-            return error, isinstance(error, AuthenticationError) or self._is_hopeless(error)
+            # The function that brings keys says that there is none: a second wrong password may lock the account.
+            return _failed(error)._replace(hopeless=isinstance(error, AuthenticationError))
         connection = Connection(self._settings, key, self._feed, self._subscriptions, self._on_ready)
         with self._lock:
             if self._stopping.is_set():
-                return None, False
+                return _failed(None)
             self._connection = connection
         ending = connection.run()
         with self._lock:
             self._connection = None
+        if ending.was_ready:
+            self._reconciler.disconnected()
         if isinstance(ending.error, AuthenticationError):
             self._keys.refused()
+        if ending.was_ready and ending.lasted >= LASTED:
+            self._backoff.reset()
+        return ending
+
+    def _tell(self, ending: Ending) -> None:
+        """Have the user told of an ending, when the state is true to it already."""
         if ending.error is not None:
-            self._report(ending.error)
+            logger.warning("%s", ending.error)
+            self._dispatcher.put("on_error", ending.error)
         if ending.was_ready:
-            if ending.lasted >= LASTED:
-                self._backoff.reset()
             self._dispatcher.put("on_close", ending.code, ending.reason)
-        return ending.error, self._is_hopeless(ending.error)
 
-    def _report(self, error: FirstockError) -> None:
-        if self._stopping.is_set():
-            return
-        logger.warning("%s", error)
-        self._dispatcher.put("on_error", error)
-
-    def _is_hopeless(self, error: FirstockError | None) -> bool:
+    def _is_hopeless(self, error: FirstockError) -> bool:
         if isinstance(error, AuthenticationError) and not self._keys.can_change:
             return True
         # While reconnecting the limit is most likely our own lost session, which the server will forget.
         if isinstance(error, SessionLimitError) and not self.connections:
             return True
-        policy = self._policy
-        return not policy.enabled or (policy.max_tries is not None and self._tries >= policy.max_tries)
+        most = self._settings.reconnect_max_tries
+        return not self._settings.reconnect or (most is not None and self._tries >= most)
 
     def _on_ready(self) -> None:
         self.connections += 1
@@ -207,3 +208,10 @@ class Supervisor:
         # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
         self._dispatcher.put("on_connect")
         self._state.set(self, State.CONNECTED)
+        if self._key is not None:
+            self._reconciler.connected(self._key)
+
+
+def _failed(error: FirstockError | None) -> Ending:
+    """Return the ending of a try that came to no connection."""
+    return Ending(error, was_ready=False, lasted=0.0, code=ABNORMAL, reason="")

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import pytest
+import requests
 import websocket
 from rich.console import Console
 
@@ -36,6 +37,11 @@ def test_simulate_prints_both_urls_serves_and_stops(number: signal.Signals) -> N
             connection.close()
         notice = process.stdout.readline()
         assert "source=developer-api" in process.stdout.readline()
+        rest_url = process.stdout.readline().split()[-1]
+        with requests.Session() as http:
+            http.trust_env = False
+            body = {"userId": "X1", "jKey": "k1"}
+            assert http.post(f"{rest_url}/orderBook", json=body, timeout=DEADLINE).status_code == 200
         refused = websocket.create_connection(f"{urls[0]}?userId=AB1234&jKey=topsecret", timeout=DEADLINE)
         assert "unauthenticated" in refused.recv()
         refused.close()
@@ -48,8 +54,10 @@ def test_simulate_prints_both_urls_serves_and_stops(number: signal.Signals) -> N
 
 def test_simulate_on_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert cli.main(["simulate", "--port", str(taken.getsockname()[1])]) == 1
-    assert "cannot listen on port" in capsys.readouterr().err
+        port = str(taken.getsockname()[1])
+        for arguments in (["--port", port], ["--port", "0", "--rest-port", port]):
+            assert cli.main(["simulate", *arguments]) == 1
+            assert f"cannot listen on port {port}: " in capsys.readouterr().err
 
 
 def test_simulate_in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +84,7 @@ def test_simulate_in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 class FakeSimulator:
     """Stands in for the simulator, whose own threads need the event that the test replaces."""
 
-    url, url_v2 = "ws://a", "ws://b"
+    url, url_v2, rest_url = "ws://a", "ws://b", "http://c"
 
     def __init__(self, **options: Any) -> None:
         assert options["users"] == {"AB1234": "secret"}

@@ -8,6 +8,9 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta, timezone
 
+STREAM = "stream"
+BOOK = "book"
+
 IST = timezone(timedelta(hours=5, minutes=30), "IST")
 """Indian Standard Time: every time in this package is aware and in it."""
 

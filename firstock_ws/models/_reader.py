@@ -37,3 +37,14 @@ def plain_dict(update: Any) -> dict[str, Any]:
             value = getattr(update, entry.name)
             values[entry.name] = [item.to_dict() for item in value] if isinstance(value, tuple) else value
     return values
+
+
+def as_on_the_stream(raw: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return an object of a book with the field names that the stream has for the same things."""
+    return {names[name]: value for name, value in raw.items() if name in names}
+
+
+def names_in_book(bad: list[str], names: dict[str, str]) -> list[str]:
+    """Return fields of the stream by the names that the book has for them."""
+    back = {stream: book for book, stream in names.items()}
+    return [back.get(name, name) for name in bad]

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from firstock_ws.models import _fields
-from firstock_ws.models._reader import FieldReader, plain_dict
+from firstock_ws.models._reader import FieldReader, as_on_the_stream, names_in_book, plain_dict
 
 FINAL_STATUSES = frozenset({"COMPLETE", "REJECTED", "CANCELED"})
 """The states after which an order does not change any more."""
 
+_STREAM_NAMES = {
+    "orderNumber": "norenordno",
+    "exchange": "exch",
+    "token": "token",
+    "tradingSymbol": "tsym",
+    "transactionType": "trantype",
+    "quantity": "qty",
+    "price": "prc",
+    "triggerPrice": "trgprc",
+    "priceType": "prctyp",
+    "product": "pcode",
+    "retention": "ret",
+    "status": "status",
+    "fillShares": "fillshares",
+    "averagePrice": "avgprc",
+    "rejectReason": "rejreason",
+    "remarks": "remarks",
+    "orderTime": "tm",
+    "lotSize": "ls",
+    "tickSize": "ti",
+    "userId": "uid",
+}
 _SIDES = {"B": "BUY", "S": "SELL", "BUY": "BUY", "SELL": "SELL"}
 _SPELLINGS = {"CANCELLED": "CANCELED", "AMO CANCELLED": "AMO CANCELED", "TRIGGER PENDING": "TRIGGER_PENDING"}
 
@@ -57,12 +79,12 @@ class OrderUpdate:
     """Why the order was rejected; None when the broker sent a blank."""
     fill_id: str | None
     fill_quantity: int | None
-    """Quantity of the fill that this update reports."""
+    """Quantity of the fill that this update reports; from the book, what was filled since the last update."""
     fill_price: float | None
     """Price of the fill that this update reports, rupees."""
     fill_time: datetime | None
     order_time: datetime | None
-    """When the broker stamped this update, IST, whole seconds (``tm``)."""
+    """When the broker stamped this update, IST, whole seconds (``tm``); in the book, when it was placed."""
     exchange_time: datetime | None
     exchange_order_id: str | None
     remarks: str | None
@@ -73,7 +95,9 @@ class OrderUpdate:
     tick_size: float | None
     """Smallest step of the price, rupees."""
     raw: dict[str, Any] = field(repr=False, compare=False)
-    """The frame as it came."""
+    """The object as it came: a frame of the stream, or an entry of the book."""
+    source: str = _fields.STREAM
+    """``"stream"``, or ``"book"`` for what the stream had not told when the order book was read."""
 
     @property
     def is_final(self) -> bool:
@@ -163,3 +187,11 @@ def read_order(raw: dict[str, Any]) -> tuple[OrderUpdate | None, list[str]]:
         raw=raw,
     )
     return update, wire.bad
+
+
+def read_book_order(raw: dict[str, Any]) -> tuple[OrderUpdate | None, list[str]]:
+    """Return the order in an entry of the order book; else like `read_order`. Page: the broker's "Order book"."""
+    update, bad = read_order(as_on_the_stream(raw, _STREAM_NAMES))
+    if update is not None:
+        update = replace(update, raw=raw, source=_fields.BOOK)
+    return update, names_in_book(bad, _STREAM_NAMES)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from firstock_ws.models import _fields
-from firstock_ws.models._reader import FieldReader, plain_dict
+from firstock_ws.models._reader import FieldReader, as_on_the_stream, names_in_book, plain_dict
+
+_STREAM_NAMES = {
+    "exchange": "exch",
+    "token": "token",
+    "tradingSymbol": "tsym",
+    "product": "pcode",
+    "netQuantity": "netqty",
+    "dayBuyQuantity": "daybuyqty",
+    "dayBuyAmount": "daybuyamt",
+    "dayBuyAveragePrice": "daybuyavgprc",
+    "daySellQuantity": "daysellqty",
+    "daySellAmount": "daysellamt",
+    "daySellAveragePrice": "daysellavgprc",
+    "RealizedPNL": "rpnl",
+    "uploadPrice": "upload_prc",
+    "lotSize": "ls",
+    "tickSize": "ti",
+    "userId": "uid",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +78,9 @@ class PositionUpdate:
     legs: tuple[PositionUpdate, ...]
     """The same position per exchange (``child_orders``); empty where none were sent."""
     raw: dict[str, Any] = field(repr=False, compare=False)
-    """The frame as it came."""
+    """The object as it came: a frame of the stream, or an entry of the book."""
+    source: str = _fields.STREAM
+    """``"stream"``, or ``"book"`` for what the stream had not told when the position book was read."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values by name, `legs` as dicts, without `raw`."""
@@ -126,3 +147,12 @@ def read_position(raw: dict[str, Any]) -> tuple[PositionUpdate, list[str]]:
         raw=raw,
     )
     return update, wire.bad
+
+
+def read_book_position(raw: dict[str, Any]) -> tuple[PositionUpdate, list[str]]:
+    """Return the position in an entry of the position book; else like `read_position`.
+
+    Page: the broker's "Position book". What only the stream has, such as quantities of waiting orders, is None.
+    """
+    update, bad = read_position(as_on_the_stream(raw, _STREAM_NAMES))
+    return replace(update, raw=raw, source=_fields.BOOK), names_in_book(bad, _STREAM_NAMES)

@@ -1,4 +1,4 @@
-"""A simulator of the Firstock broker's WebSocket, for tests and demonstrations without an account.
+"""A simulator of the Firstock broker's WebSocket and REST calls, for tests and demonstrations without an account.
 
 Everything it needs beyond the standard library is the package ``websockets``.
 """

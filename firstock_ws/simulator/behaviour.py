@@ -1,4 +1,4 @@
-"""Switches for what the broker never published about its WebSocket."""
+"""Switches for what the broker never published about itself."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ class Behaviour:
             still counts towards the session limit.
         auth_delay: Seconds between the upgrade and the first frame. What a client sends in that time is
             dropped, so a client that does not wait for the success frame fails every time.
+        login_renews_key: A login makes a new key and ends the sessions on the old one; if false it hands
+            out the key that works, and makes one only if there is none.
+        empty_book: An empty order or position book comes as ``[]``, or as a failed answer that says so.
+        book_lag: Seconds by which the REST books lag behind what happened.
     """
 
     v2_deltas: bool = True
@@ -42,3 +46,6 @@ class Behaviour:
     greeks_form: Literal["keyed", "flat"] = "keyed"
     forget_sessions_after: float = 0.0
     auth_delay: float = 0.02
+    login_renews_key: bool = True
+    empty_book: Literal["list", "failure"] = "failure"
+    book_lag: float = 0.0

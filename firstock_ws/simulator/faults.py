@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
-from . import wire
-from .outgoing import Ending
 from .runner import Runner
-from .sessions import LINGER
 
 
 class Faults(Runner):
@@ -39,7 +35,7 @@ class Faults(Runner):
         """Give a user, known or new, another jKey; sessions that run go on."""
 
         def change() -> None:
-            self._world.users[user_id] = key
+            self._world.set_key(user_id, key)
 
         self._call(change)
 
@@ -50,27 +46,7 @@ class Faults(Runner):
             user_id: None for the first user.
             new_key: The key that works from now on; None for none.
         """
-        world = self._world
-        user = user_id or world.first_user
-
-        def expire() -> list[Ending]:
-            if new_key is None:
-                world.users.pop(user, None)
-            else:
-                world.users[user] = new_key
-            behaviour = world.behaviour
-            endings = []
-            for session in world.ready_sessions(user):
-                if behaviour.expiry == "frame":
-                    session.put(wire.UNAUTHENTICATED)
-                    endings.append(session.end_after_failure())
-                elif behaviour.expiry == "close":
-                    endings.append(session.end(behaviour.expiry_close_code))
-                else:
-                    endings.append(session.end(None))
-            return endings
-
-        self._await_endings(self._call(expire))
+        self._change_key(user_id or self._world.first_user, new_key)
 
     def drop(self, code: int = 1001, reason: str = "") -> None:
         """End every session with a close frame, behind what is queued for it.
@@ -167,13 +143,3 @@ class Faults(Runner):
     def _end_all(self, code: int | None, reason: str) -> None:
         world = self._world
         self._await_endings(self._call(lambda: [s.end(code, reason) for s in world.ready_sessions()]))
-
-    def _await_endings(self, endings: list[Ending]) -> None:
-        async def linger() -> None:
-            waits = [asyncio.ensure_future(ending.done.wait()) for ending in endings]
-            _, late = await asyncio.wait(waits, timeout=LINGER)
-            for wait in late:
-                wait.cancel()
-
-        if endings:
-            self._run(linger())

@@ -86,6 +86,19 @@ class OrderWalks:
             order = self._world.desk.order(number)
             self._report(order.user_id, self._world.desk.reject(order, reason))
 
+    def modify(self, number: str, quantity: int | None, price: float | None) -> None:
+        """See :meth:`Simulator.modify_order`."""
+        with self._world.changed:
+            order = self._world.desk.order(number)
+            for updates in self._world.desk.modify(order, quantity, None if price is None else paise(price)):
+                self._report(order.user_id, updates)
+
+    def release(self) -> None:
+        """See :meth:`Simulator.release_updates`."""
+        with self._world.changed:
+            for user_id, data in self._world.gate.release():
+                self._send(user_id, data)
+
     async def trade_by_itself(self, interval: float, speaking: asyncio.Event) -> None:
         """Place an order for some connected user now and then, for ever.
 
@@ -134,6 +147,10 @@ class OrderWalks:
     def _report(self, user_id: str, updates: Iterable[Update]) -> None:
         for update in updates:
             data = wire.dump(update)
-            for session in self._world.ready_sessions(user_id):
-                session.put(data)
+            if self._world.gate.passes(user_id, data):
+                self._send(user_id, data)
         self._world.touch()
+
+    def _send(self, user_id: str, data: bytes) -> None:
+        for session in self._world.ready_sessions(user_id):
+            session.put(data)

@@ -11,8 +11,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from .api import Api
+from .keys import replace_key
 from .orders import OrderWalks
+from .outgoing import Ending
+from .rest import RestServer
 from .server import Broker
+from .sessions import LINGER
 from .state import World
 
 logger = logging.getLogger("firstock_ws.simulator")
@@ -32,6 +37,7 @@ class Runner:
         world: The broker's state.
         host: Address to listen on.
         port: Port to listen on; 0 for any free one.
+        rest_port: The same for the REST side.
         order_interval: Seconds between orders that it places by itself; None for none.
         ping_interval: Seconds between pings; None for none.
         ping_timeout: Seconds that a client has to answer one.
@@ -43,6 +49,7 @@ class Runner:
         world: World,
         host: str,
         port: int,
+        rest_port: int,
         order_interval: float | None,
         ping_interval: float | None,
         ping_timeout: float,
@@ -52,6 +59,7 @@ class Runner:
         self._orders = OrderWalks(world)
         self._host = host
         self._port = port
+        self._rest_port = rest_port
         self._order_interval = order_interval
         self._pings = (ping_interval, ping_timeout)
         self._ssl_context = ssl_context
@@ -59,6 +67,8 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._broker: Broker | None = None
         self._stopping: asyncio.Event | None = None
+        self._api = Api(world, self._change_key)
+        self._rest: RestServer | None = None
 
     @property
     def running(self) -> bool:
@@ -70,11 +80,20 @@ class Runner:
         """The port; 0 before the first start if any free one was asked for."""
         return self._port
 
+    @property
+    def rest_port(self) -> int:
+        """The port of the REST side, as :attr:`port`."""
+        return self._rest_port
+
     def stop(self) -> None:
-        """End every session and free the port, within about two seconds; no effect if it is stopped."""
+        """End every session and free both ports, within about two seconds; no effect if it is stopped."""
         thread, loop, stopping = self._thread, self._loop, self._stopping
         if thread is None or loop is None or stopping is None:
             return
+        if self._rest is not None:
+            # First: a call of it may need the event loop to come to its end.
+            self._rest.stop(JOIN_TIMEOUT)
+            self._rest = None
         loop.call_soon_threadsafe(stopping.set)
         thread.join(JOIN_TIMEOUT)
         if thread.is_alive():
@@ -86,7 +105,14 @@ class Runner:
         if self._thread is not None:
             return
         plug = self._bind()
+        try:
+            rest_plug = socket.create_server((self._host, self._rest_port), backlog=BACKLOG)
+        except OSError:
+            plug.close()
+            raise
+        self._rest_port = rest_plug.getsockname()[1]
         self._world.refusal = None
+        self._world.rest.behave()
         started = threading.Event()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(plug, started)), name="firstock-simulator", daemon=True
@@ -94,6 +120,8 @@ class Runner:
         self._thread.start()
         if not started.wait(CALL_TIMEOUT):
             raise RuntimeError("the simulator's thread did not come up")
+        self._rest = RestServer(self._world, self._api, rest_plug, self._ssl_context)
+        self._rest.start()
 
     def _bind(self) -> socket.socket:
         # create_server sets SO_REUSEADDR where a restart on the same port needs it.
@@ -101,12 +129,12 @@ class Runner:
         self._port = plug.getsockname()[1]
         return plug
 
-    def _base_url(self) -> str:
-        if not self._port:
+    def _address(self, scheme: str, port: int, path: str) -> str:
+        if not port:
             raise RuntimeError("the simulator has no port before it is started")
-        scheme = "ws" if self._ssl_context is None else "wss"
+        secure = "" if self._ssl_context is None else "s"
         host = "127.0.0.1" if self._host in ("", "0.0.0.0") else self._host
-        return f"{scheme}://{host}:{self._port}"
+        return f"{scheme}{secure}://{host}:{port}{path}"
 
     async def _serve(self, plug: socket.socket, started: threading.Event) -> None:
         broker = Broker(self._world, *self._pings, self._ssl_context)
@@ -128,6 +156,19 @@ class Runner:
         if self._broker is None:
             raise RuntimeError("the simulator is not running")
         return self._broker
+
+    def _change_key(self, user_id: str, new_key: str | None) -> None:
+        self._await_endings(self._call(lambda: replace_key(self._world, user_id, new_key)))
+
+    def _await_endings(self, endings: list[Ending]) -> None:
+        async def linger() -> None:
+            waits = [asyncio.ensure_future(ending.done.wait()) for ending in endings]
+            _, late = await asyncio.wait(waits, timeout=LINGER)
+            for wait in late:
+                wait.cancel()
+
+        if endings:
+            self._run(linger())
 
     def _call(self, work: Callable[[], Result]) -> Result:
         """Do something on the server's thread, with the world's lock held; here, if nothing is served."""

@@ -10,16 +10,17 @@ from .behaviour import Behaviour
 from .faults import Faults
 from .observing import Observing
 from .positions import PositionFrame
+from .rest_faults import RestFaults
 from .state import World
 from .trading import OrderFrame
 
 DEFAULT_USERS = {"AB1234": "secret"}
 
 
-class Simulator(Observing, Faults):
-    """A Firstock broker on this machine: WebSocket server, market and order books.
+class Simulator(Observing, Faults, RestFaults):
+    """A Firstock broker on this machine: WebSocket server, REST server, market and order books.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`. It serves from a daemon thread of
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`. It serves from daemon threads of
     its own. Script methods may be called from any thread; each is carried out on the server's thread, in
     the order of the calls, and returns when it is done. All state that both sides touch is behind one lock,
     ``World.changed``, owned by the :class:`~.state.World` that this object holds. A predicate of
@@ -34,6 +35,8 @@ class Simulator(Observing, Faults):
         users: jKey by userId; the first one is :attr:`user_id`.
         host: Address to listen on.
         port: Port to listen on; 0 for any free one. A restart uses the same port again.
+        rest_port: The same for the REST side.
+        passwords: Plain passwords by userId, for the login call; a user without one may log in with any.
         rate: Market updates a second, over all subscribed instruments together; 0 for snapshots only.
         order_interval: Seconds between orders that the simulator places by itself for a connected user;
             None for none.
@@ -51,6 +54,8 @@ class Simulator(Observing, Faults):
         users: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        rest_port: int = 0,
+        passwords: Mapping[str, str] | None = None,
         rate: float = 20.0,
         order_interval: float | None = 5.0,
         seed: int | None = None,
@@ -63,8 +68,8 @@ class Simulator(Observing, Faults):
         users = dict(DEFAULT_USERS if users is None else users)
         if not users:
             raise ValueError("a simulator needs at least one user")
-        world = World(users, rate, seed, max_sessions, behaviour or Behaviour())
-        super().__init__(world, host, port, order_interval, ping_interval, ping_timeout, ssl_context)
+        world = World(users, rate, seed, max_sessions, behaviour or Behaviour(), passwords or {})
+        super().__init__(world, host, port, rest_port, order_interval, ping_interval, ping_timeout, ssl_context)
 
     def start(self) -> Simulator:
         """Listen and serve; no effect if it does already.
@@ -96,12 +101,12 @@ class Simulator(Observing, Faults):
     @property
     def url(self) -> str:
         """Address of the first generation, without a query."""
-        return f"{self._base_url()}/ws"
+        return self._address("ws", self.port, "/ws")
 
     @property
     def url_v2(self) -> str:
         """Address of the second generation, without a query."""
-        return f"{self._base_url()}/V2/ws"
+        return self._address("ws", self.port, "/V2/ws")
 
     @property
     def user_id(self) -> str:
@@ -237,6 +242,62 @@ class Simulator(Observing, Faults):
     def reject_order(self, order_number: str, reason: str) -> None:
         """Reject an open order for a reason in words; raises as :meth:`fill_order` does."""
         self._call(lambda: self._orders.reject(order_number, reason))
+
+    def modify_order(self, order_number: str, price: float | None = None, quantity: int | None = None) -> None:
+        """Change an open order, in two updates: a pending one, and one with what is new.
+
+        Args:
+            order_number: From :meth:`place_order`.
+            price: Rupees; None to leave it.
+            quantity: Shares, filled ones among them; None to leave it.
+
+        Raises:
+            KeyError: No such order.
+            ValueError: It has ended, or as many shares are filled already.
+        """
+        self._call(lambda: self._orders.modify(order_number, quantity, price))
+
+    def lose_updates(self, count: int | None = None) -> None:
+        """Let order and position updates get lost on connections that are well; the books have them.
+
+        Args:
+            count: So many of the next ones, whoever they are for; None for all, 0 for none any more.
+        """
+        if count is not None and count < 0:
+            raise ValueError(f"cannot lose {count} updates")
+
+        def change() -> None:
+            self._world.gate.to_lose = count
+
+        self._call(change)
+
+    def hold_updates(self) -> None:
+        """Keep order and position updates back until :meth:`release_updates`; the books have them."""
+
+        def change() -> None:
+            self._world.gate.holding = True
+
+        self._call(change)
+
+    def release_updates(self) -> None:
+        """Undo :meth:`hold_updates`: what was held goes, in order, to the sessions that are live now."""
+        self._call(self._orders.release)
+
+    def order_history(self, order_number: str) -> list[OrderFrame]:
+        """Every update of an order, in order, lost and held ones among them.
+
+        Only the last one is kept of an order after which 10,000 others ended.
+
+        Raises:
+            KeyError: No such order.
+        """
+        with self._world.changed:
+            return [dict(frame) for frame in self._world.desk.order(order_number).history.entries()]
+
+    def position_history(self, user_id: str | None = None) -> list[PositionFrame]:
+        """The last 10,000 updates of the positions of a user (None: the first), lost and held ones too."""
+        with self._world.changed:
+            return self._world.desk.position_updates(user_id or self.user_id)
 
     def orders(self, user_id: str | None = None) -> list[OrderFrame]:
         """The last update of each order of a user (None: the first), oldest order first."""

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from . import wire
 from .behaviour import Behaviour
+from .gate import Gate
 from .greeks import OptionGreeks
 from .market import Clock, Instrument
 from .outgoing import LiveSession
 from .trading import Desk
 
 KEPT_ACTIONS = 100_000
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What every REST call is answered; nothing at all if ``status`` is None."""
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class RestLine:
+    """How the REST side is at the moment, and what it was asked."""
+
+    refusal: Refusal | None = None
+    hushed: bool = False
+    pause: float = 0.0
+    requests: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_ACTIONS))
+
+    def behave(self) -> None:
+        """Answer at once again."""
+        self.refusal, self.hushed, self.pause = None, False, 0.0
 
 
 class World:
@@ -32,13 +58,23 @@ class World:
         seed: Decides the whole market; None for a random one on the wall clock.
         max_sessions: Sessions that one user may have.
         behaviour: Switches for what is not known of the broker.
+        passwords: Plain passwords by userId; a user without one may log in with any.
     """
 
     def __init__(
-        self, users: Mapping[str, str], rate: float, seed: int | None, max_sessions: int, behaviour: Behaviour
+        self,
+        users: Mapping[str, str],
+        rate: float,
+        seed: int | None,
+        max_sessions: int,
+        behaviour: Behaviour,
+        passwords: Mapping[str, str],
     ) -> None:
         self.changed = threading.Condition(threading.RLock())
         self.users: dict[str, str] = dict(users)
+        # Whoever ever had a key can log in for another; an empty text stands for any password.
+        self._digests = dict.fromkeys(users, "")
+        self._digests.update({u: hashlib.sha256(word.encode()).hexdigest() for u, word in passwords.items()})
         self.first_user = next(iter(users))
         self.rate = rate
         self.max_sessions = max_sessions
@@ -48,6 +84,8 @@ class World:
         self.roster = 0
         self.vanished: dict[str, list[float]] = {}
         self.refusal: tuple[int, Mapping[str, str]] | None = None
+        self.rest = RestLine()
+        self.gate = Gate()
         self.frame_delay = 0.0
         self.handshakes = 0
         self.handshake_paths: list[str] = []
@@ -79,6 +117,15 @@ class World:
         """
         with self.changed:
             return self.changed.wait_for(predicate, timeout)
+
+    def set_key(self, user_id: str, key: str) -> None:
+        """Give a user, known or new, another jKey."""
+        self.users[user_id] = key
+        self._digests.setdefault(user_id, "")
+
+    def digest_of(self, user_id: str) -> tuple[bool, str]:
+        """Whether a user is known, and the SHA-256 of his password in hex; empty if any will do."""
+        return user_id in self._digests, self._digests.get(user_id, "")
 
     def instrument(self, name: str) -> Instrument:
         """The true market of ``EXCHANGE:TOKEN``, opened at first use."""

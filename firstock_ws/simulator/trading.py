@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from .history import History
 from .market import IST, NANO, VIRTUAL_START, Clock
 from .positions import Position, PositionFrame, average, padded, rupees
 
@@ -13,6 +15,8 @@ OrderFrame = dict[str, str]
 Update = dict[str, object]
 
 VIRTUAL_EVENT_NS = 1_000_137_911
+#: Ended orders, and updates of each position, whose past is kept; a simulator may run for weeks.
+KEPT_PASTS = 10_000
 TRADING_SYMBOLS = {
     "NSE:2885": "RELIANCE-EQ",
     "NSE:3045": "SBIN-EQ",
@@ -60,7 +64,9 @@ class Order:
     ended: bool = False
     exchange_number: str = ""
     exchange_time: str = ""
+    placed: str = ""
     last: OrderFrame = field(default_factory=dict)
+    history: History[OrderFrame] = field(default_factory=History)
 
     @property
     def remaining(self) -> int:
@@ -114,6 +120,8 @@ class Order:
             "handlinst": "0",
             **extra,
         }
+        self.placed = self.placed or self.last["tm"]
+        self.history.add(dict(self.last))
         return self.last
 
 
@@ -132,6 +140,9 @@ class Desk:
         self._orders: dict[str, Order] = {}
         self._positions: dict[tuple[str, str, str], Position] = {}
         self._frames: dict[tuple[str, str, str], PositionFrame] = {}
+        self._states: dict[tuple[str, str, str], History[Position]] = {}
+        self._position_updates: dict[str, History[PositionFrame]] = {}
+        self._ended: deque[Order] = deque()
 
     def order(self, number: str) -> Order:
         """The order of that number.
@@ -148,6 +159,31 @@ class Desk:
     def positions(self, user_id: str) -> list[PositionFrame]:
         """The last update of each position of a user."""
         return [dict(frame) for key, frame in self._frames.items() if key[0] == user_id]
+
+    def position_updates(self, user_id: str) -> list[PositionFrame]:
+        """Every update of the positions of a user, oldest first; the oldest of many are lost."""
+        updates = self._position_updates.get(user_id)
+        return [dict(frame) for frame in updates.entries()] if updates else []
+
+    def orders_seen_after(self, user_id: str, lag: float) -> list[tuple[OrderFrame, str]]:
+        """The orders of a user as somebody sees them who learns everything late, newest first.
+
+        Args:
+            user_id: Whose.
+            lag: Seconds.
+
+        Returns:
+            The update of each order that he saw last, and when the order was placed, in epoch seconds.
+        """
+        mine = [order for order in reversed(self._orders.values()) if order.user_id == user_id]
+        seen = [(order.history.seen_after(lag), order.placed) for order in mine]
+        return [(frame, placed) for frame, placed in seen if frame is not None]
+
+    def positions_seen_after(self, user_id: str, lag: float) -> list[Position]:
+        """The positions of a user in the same way, newest first."""
+        mine = [states for key, states in reversed(self._states.items()) if key[0] == user_id]
+        seen = [states.seen_after(lag) for states in mine]
+        return [position for position in seen if position is not None]
 
     def open(
         self,
@@ -245,7 +281,29 @@ class Desk:
         position.fill(order.side, quantity, price)
         frame = position.frame(self._pending(key, "B"), self._pending(key, "S"), padded(self._fills))
         self._frames[key] = frame
+        self._states.setdefault(key, History(KEPT_PASTS)).add(replace(position))
+        self._position_updates.setdefault(order.user_id, History(KEPT_PASTS)).add(dict(frame))
         return [report, dict(frame)]
+
+    def modify(self, order: Order, quantity: int | None, price: int | None) -> Iterator[list[Update]]:
+        """Change a live order, one list of updates per step.
+
+        Args:
+            order: A live order.
+            quantity: Shares, filled ones among them; None to leave it.
+            price: Paise per share; None to leave it.
+
+        Raises:
+            ValueError: The order has ended, or as many shares are filled already.
+        """
+        self._require_live(order)
+        quantity = order.quantity if quantity is None else quantity
+        if quantity <= order.filled:
+            raise ValueError(f"quantity must be more than the {order.filled} shares filled, not {quantity}")
+        yield [self._report(order, "PENDING", "PendingReplace")]
+        order.quantity = quantity
+        order.price = order.price if price is None else price
+        yield [self._report(order, "OPEN", "Replaced")]
 
     def cancel(self, order: Order) -> list[Update]:
         """Cancel what remains of an order.
@@ -279,7 +337,12 @@ class Desk:
 
     def _report(self, order: Order, status: str, report: str, extra: OrderFrame | None = None) -> Update:
         self._events += 1
-        return dict(order.frame(status, report, self._now(), extra or {}))
+        frame = order.frame(status, report, self._now(), extra or {})
+        if order.ended:
+            self._ended.append(order)
+            if len(self._ended) > KEPT_PASTS:
+                self._ended.popleft().history.forget()
+        return dict(frame)
 
     def _pending(self, key: tuple[str, str, str], side: str) -> tuple[int, int]:
         live = [

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from firstock_ws import FirstockError, FrameError, OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.feed import Feed
+from firstock_ws.ledger import Ledger
 from firstock_ws.merge import QuoteBook
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
@@ -197,7 +198,7 @@ class Sink(Dispatcher):
 
 def feed(*frames: bytes, is_text: bool = True) -> None:
     sink = Sink()
-    into = Feed(QuoteBook(), sink, lambda: False)
+    into = Feed(QuoteBook(), sink, Ledger(sink.put, follow=True), wants_raw=lambda: False)
     for count, frame in enumerate(frames, start=1):
         sessions = into.handle(frame, is_text=is_text)
         assert all(isinstance(fields, dict) for fields in sessions)
