@@ -6,16 +6,18 @@ input, until that ends.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from websocket import WebSocket, WebSocketApp
 
-from firstock_ws import FirstockWS, OrderUpdate, Quote
+from firstock_ws import FirstockError, FirstockWS, OrderUpdate, Quote
 from firstock_ws.connection import Connection
 
 
@@ -24,16 +26,28 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
+def run(client: FirstockWS) -> None:
+    with contextlib.suppress(FirstockError):
+        client.run_forever()
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
     if options.pop("gc_off", False):
         gc.disable()
-    pause = options.pop("callback_takes", 0.0)
+    pause, block = options.pop("callback_takes", 0.0), options.pop("callback_blocks", 0.0)
     idle = threading.Event()
     orders: list[tuple[str, int]] = []
     client = FirstockWS("AB1234", os.environ["FIRSTOCK_TEST_KEY"], **options)
 
     def take_quote(quote: Quote) -> None:
+        nonlocal block
+        if block:
+            say(event="blocked")
+            began = time.monotonic()
+            idle.wait(block)
+            block = 0.0
+            say(event="released", after=time.monotonic() - began, orders=len(orders))
         if pause:
             idle.wait(pause)
 
@@ -52,7 +66,7 @@ def main() -> None:
         text=str(error),
     )
     client.on_noreconnect = lambda error: say(event="noreconnect", kind=type(error).__name__)
-    threading.Thread(target=client.connect, args=(None,), daemon=True).start()
+    threading.Thread(target=run, args=(client,), daemon=True).start()
     for line in sys.stdin:
         if line.strip() == "stats":
             say(event="stats", **client.stats.to_dict())
