@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from firstock_ws._http import retry_after_seconds
+from firstock_ws._http import epoch_of_date, retry_after_seconds
 from firstock_ws._secrets import MASK, REDACTOR, Secret, get_logger
 from firstock_ws.errors import AuthenticationError, FirstockError, RateLimitError, ServerError
 from firstock_ws.protocol import check_rest_url
@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     body: dict[str, Any]
     """Empty where the answer was no JSON object."""
     retry_after: float | None
+    epoch: int = 0
+    """When the server made the answer, epoch seconds by its own clock; 0 where it does not say."""
 
     @property
     def ok(self) -> bool:
@@ -189,7 +191,7 @@ class Rest:
         with requests.Session() as session:
             # No proxy, no .netrc, no certificates named by the environment: the stream does not use them either.
             session.trust_env = False
-            session.mount("http", _Adapter(self._context, self._lines))
+            session.mount("https://" if self._context else "http://", _Adapter(self._context, self._lines))
             if self._aborted.is_set():
                 raise ConnectionAbortedError
             with session.post(
@@ -206,6 +208,7 @@ class Rest:
                     response.status_code,
                     _object(_read(response)),
                     retry_after_seconds(response.headers.get("Retry-After")),
+                    epoch_of_date(response.headers.get("Date")),
                 )
 
 
