@@ -10,7 +10,7 @@ import pytest
 
 from firstock_ws import FirstockWS
 from firstock_ws.simulator import Simulator
-from tests.support import KEY
+from tests.support import KEY, Gate
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,3 +52,11 @@ def make_client(sim: Simulator) -> Iterator[ClientMaker]:
     yield make
     for client in made:
         client.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A callback that blocks, until the end of the test at the latest."""
+    gate = Gate()
+    yield gate
+    gate.open()

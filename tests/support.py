@@ -1,12 +1,11 @@
-"""A client that writes down what it is told, and servers that misbehave in ways the simulator does not."""
+"""A client that writes down what it is told, and other things that tests share."""
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from firstock_ws import FirstockWS
@@ -62,6 +61,21 @@ class Watched:
         return [called for called, _ in self.calls if called == name]
 
 
+class Gate:
+    """A callback that stays inside until let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self._open = threading.Event()
+
+    def __call__(self, *args: object) -> None:
+        self.entered.set()
+        assert self._open.wait(6 * DEADLINE)
+
+    def open(self) -> None:
+        self._open.set()
+
+
 def connect(client: FirstockWS, sim: Simulator) -> None:
     """Connect, and wait until `sim` has read the subscriptions: connect() returns when they are sent."""
     client.connect(DEADLINE)
@@ -75,51 +89,6 @@ def wait_until(condition: Callable[[], object], timeout: float = DEADLINE) -> No
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         pause.wait(0.005)
-
-
-@contextlib.contextmanager
-def tcp_server(serve: Callable[[socket.socket], None], connections: int = 100) -> Iterator[str]:
-    """Run `serve` on a thread for each connection; yield the ``ws://`` address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    sockets: list[socket.socket] = []
-
-    def handle(sock: socket.socket) -> None:
-        with contextlib.suppress(OSError), sock:
-            serve(sock)
-
-    def accept() -> None:
-        for _ in range(connections):
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            sockets.append(sock)
-            threading.Thread(target=handle, args=(sock,), daemon=True).start()
-
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
-    finally:
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        for sock in sockets:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-        thread.join(DEADLINE)
-
-
-def read_request(sock: socket.socket) -> bytes:
-    """Read an HTTP request up to its empty line."""
-    request = b""
-    while b"\r\n\r\n" not in request:
-        more = sock.recv(4096)
-        if not more:
-            break
-        request += more
-    return request
 
 
 def closed_port() -> int:

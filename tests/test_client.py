@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +16,6 @@ from firstock_ws import (
     FirstockError,
     FirstockWS,
     Quote,
-    SessionLimitError,
     State,
     UsageError,
 )
@@ -152,27 +149,6 @@ def test_a_callback_may_be_exchanged_while_connected(sim: Simulator, make_client
     assert watched.wait("on_message")
 
 
-def test_a_wrong_key(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client(jkey="wrong")
-    watched = Watched(client)
-    with pytest.raises(AuthenticationError, match="login"):
-        client.connect(DEADLINE)
-    assert sim.handshakes == 1
-    assert client.state is State.FAILED
-    assert watched.names() == ["on_error", "on_noreconnect"]
-    sim.set_key("AB1234", "wrong")
-    client.connect(DEADLINE)
-    assert client.is_connected, "the same object may be used again"
-
-
-def test_too_many_sessions(sim: Simulator, make_client: ClientMaker) -> None:
-    for _ in range(3):
-        make_client().connect(DEADLINE)
-    with pytest.raises(SessionLimitError, match="close one"):
-        make_client().connect(DEADLINE)
-    assert sim.handshakes == 4
-
-
 def test_a_server_that_is_not_there_in_time(make_client: ClientMaker) -> None:
     client = make_client(url=f"ws://127.0.0.1:{closed_port()}/ws")
     with pytest.raises(ConnectTimeoutError, match="refused") as caught:
@@ -298,23 +274,6 @@ def test_run_forever_raises_why_it_gave_up_after_the_callbacks(make_client: Clie
     assert watched.names() == ["on_error", "on_noreconnect"]
 
 
-def test_close_is_clean_idempotent_and_reversible(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client(tokens="NSE:26000")
-    watched = Watched(client)
-    client.close()
-    for connections in (1, 2):
-        client.connect(DEADLINE)
-        watched.wait("on_quote", connections)
-        client.close()
-        client.close()
-        assert client.state is State.STOPPED
-        assert sim.wait_for(lambda sim: sim.session_count() == 0)
-        assert sim.close_codes == [1000] * connections, "a close frame was sent"
-        assert client.stats.connections == connections
-    assert watched.of("on_close") == [(1000, "closed by the client")] * 2
-    assert watched.of("on_error") == []
-
-
 def test_what_was_received_is_delivered_before_close_returns(sim: Simulator, make_client: ClientMaker) -> None:
     client = make_client(tokens="NSE:26000")
     watched = Watched(client)
@@ -324,94 +283,6 @@ def test_what_was_received_is_delivered_before_close_returns(sim: Simulator, mak
     client.close()
     assert len(watched.of("on_quote")) == 501
     assert watched.names()[-1] == "on_close"
-
-
-@pytest.mark.parametrize("callback", ["on_connect", "on_quote", "on_error", "on_close"])
-def test_close_from_a_callback(sim: Simulator, make_client: ClientMaker, callback: str) -> None:
-    client = make_client(tokens="NSE:26000")
-    watched = Watched(client)
-    returned = threading.Event()
-
-    def close(*args: object) -> None:
-        client.close()
-        returned.set()
-
-    setattr(client, callback, close)
-    client.connect(DEADLINE)
-    if callback in ("on_error", "on_close"):
-        sim.drop(1011)
-    assert returned.wait(DEADLINE)
-    wait_until(lambda: client.state is State.STOPPED)
-    client.close()
-    assert sim.wait_for(lambda sim: sim.session_count() == 0)
-    handshakes = sim.handshakes
-    assert watched.of("on_noreconnect") == []
-    assert sim.handshakes == handshakes
-
-
-def test_close_from_many_threads_at_once(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client()
-    client.connect(DEADLINE)
-    threads = [threading.Thread(target=client.close) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert not any(thread.is_alive() for thread in threads)
-    assert client.state is State.STOPPED
-    assert sim.wait_for(lambda sim: sim.session_count() == 0)
-
-
-def test_a_late_close_leaves_the_next_session_alone(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client(tokens="NSE:26000")
-    watched = Watched(client)
-    client.connect(DEADLINE)
-    watched.wait("on_quote")
-    first = client._lifecycle.supervisor
-    assert first is not None
-    client.close()
-    client.connect(DEADLINE)
-    watched.wait("on_quote", 2)
-    # What a second thread does whose close() began before the first one's ended.
-    first.stop(grace=1, wait=True)
-    assert client.is_connected
-    sim.tick("NSE:26000")
-    watched.wait("on_quote", 3)
-    client.close()
-    assert sim.wait_for(lambda sim: sim.session_count() == 0)
-    assert sim.peak_sessions == 1
-
-
-def test_close_and_connect_from_many_threads_leave_one_connection_at_most(
-    sim: Simulator, make_client: ClientMaker
-) -> None:
-    client = make_client()
-    stop = threading.Event()
-    faults: list[BaseException] = []
-
-    def hammer(call: Callable[[], object], pause: float) -> None:
-        while not stop.wait(pause):
-            try:
-                call()
-            except UsageError:
-                continue
-            except FirstockError as fault:
-                faults.append(fault)
-                return
-
-    calls = [(client.close, 0.03), (client.close, 0.05), (client.connect, 0.0), (client.connect, 0.01)]
-    threads = [threading.Thread(target=hammer, args=call) for call in calls]
-    for thread in threads:
-        thread.start()
-    happened = sim.wait_for(lambda sim: sim.handshakes >= 10, DEADLINE)
-    stop.set()
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert happened
-    client.close()
-    assert faults == []
-    assert sim.peak_sessions == 1
-    assert sim.wait_for(lambda sim: sim.session_count() == 0)
 
 
 def test_quotes_from_before_a_close_are_not_delivered_after_it(sim: Simulator, make_client: ClientMaker) -> None:
@@ -435,58 +306,6 @@ def test_quotes_from_before_a_close_are_not_delivered_after_it(sim: Simulator, m
     client.close()
     assert len(watched.of("on_quote")) == 1, "the new session's snapshot alone"
     assert client.stats.quotes_conflated == 6
-
-
-def test_close_while_connect_waits(sim: Simulator, make_client: ClientMaker) -> None:
-    sim.go_silent()
-    client = make_client()
-    raised: list[BaseException] = []
-
-    def connect() -> None:
-        try:
-            client.connect(DEADLINE)
-        except FirstockError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=connect)
-    thread.start()
-    wait_until(lambda: client.state is State.CONNECTING)
-    client.close()
-    thread.join(DEADLINE)
-    assert isinstance(raised[0], UsageError)
-    assert "close()" in str(raised[0])
-
-
-def test_close_does_not_wait_for_a_server_that_does_not_answer(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client()
-    client.connect(DEADLINE)
-    sim.go_silent()
-    client.close()
-    assert client.state is State.STOPPED
-
-
-def test_close_does_not_wait_for_a_callback_forever(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client(tokens="NSE:26000")
-    entered, release = threading.Event(), threading.Event()
-
-    def block(quote: Quote) -> None:
-        entered.set()
-        assert release.wait(3 * DEADLINE)
-
-    client.on_quote = block
-    watched = Watched(client, ("on_order_update", "on_close", "on_connect"))
-    client.connect(DEADLINE)
-    assert entered.wait(DEADLINE)
-    number = sim.place_order("NSE:2885", fill=False)
-    wait_until(lambda: client.stats.order_updates == 3)
-    client.close()
-    assert watched.of("on_order_update") == [], "the callback thread was busy all the time"
-    release.set()
-    wait_until(lambda: not any(t.name == "firstock-ws-callbacks" for t in threading.enumerate()))
-    client.connect(DEADLINE)
-    orders = watched.wait("on_order_update", 3)
-    assert {order.order_number for order in orders} == {number}, "none was lost"
-    assert watched.names()[:5] == ["on_connect", *["on_order_update"] * 3, "on_close"]
 
 
 def test_the_context_manager_closes(sim: Simulator, make_client: ClientMaker) -> None:
@@ -542,32 +361,6 @@ def test_many_clients_in_one_process(sim: Simulator, make_client: ClientMaker) -
         assert watched.wait("on_quote")[0].instrument in client.subscriptions
     clients[0].close()
     assert all(client.is_connected for client in clients[1:])
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_forked_child_cannot_touch_the_parents_connection(sim: Simulator, make_client: ClientMaker) -> None:
-    client = make_client(tokens="NSE:26000")
-    watched = Watched(client)
-    connect(client, sim)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        texts = []
-        for call in (client.connect, client.close, lambda: client.subscribe("NSE:1")):
-            try:
-                call()
-            except UsageError as error:
-                texts.append(str(error))
-        os.write(writer, "|".join(texts).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        assert pipe.read().decode().count("fork") == 3
-    os.waitpid(child, 0)
-    sim.tick("NSE:26000")
-    watched.wait("on_quote", 2)
-    assert client.stats.connections == 1
 
 
 # --- subscriptions -----------------------------------------------------------------------------------------------
@@ -649,24 +442,3 @@ def test_unsubscribed_instruments_are_forgotten_and_start_afresh(sim: Simulator,
     client.subscribe("NSE:2885")
     assert watched.wait("on_quote", 2)[1].open is not None, "a new snapshot"
     assert client.quotes["NSE:2885"] == watched.of("on_quote")[1]
-
-
-def test_threads_that_subscribe_at_once_leave_the_server_with_what_is_wanted(
-    sim: Simulator, make_client: ClientMaker
-) -> None:
-    client = make_client()
-    client.connect(DEADLINE)
-
-    def churn(first: int) -> None:
-        for turn in range(50):
-            own = [f"NSE:{number}" for number in range(first, first + 10)]
-            client.subscribe(own)
-            client.unsubscribe(own if turn < 49 else own[:5])
-
-    threads = [threading.Thread(target=churn, args=(10 * number + 1,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert len(client.subscriptions) == 40
-    assert sim.wait_for(lambda sim: sim.subscriptions() == client.subscriptions)

@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from websockets.sync.server import ServerConnection, serve
 
-from firstock_ws import FirstockWS, FrameError, Quote
-from firstock_ws.dispatch import Dispatcher
-from firstock_ws.feed import Feed
-from firstock_ws.ledger import Ledger
-from firstock_ws.merge import QuoteBook
+from firstock_ws import FirstockWS
 from firstock_ws.simulator import Simulator
 from tests.conftest import ClientMaker
 from tests.support import AUTHENTICATED, DEADLINE, Watched
@@ -61,60 +55,6 @@ def test_every_feed_whatever_the_url(sim: Simulator, connected: tuple[FirstockWS
     assert stats.unknown_frames == 0
 
 
-BAD_FRAMES = [
-    "hello",
-    "",
-    "12",
-    "null",
-    "true",
-    '"text"',
-    "{}",
-    "[]",
-    "[1]",
-    '{"a":1}',
-    '{"c_symbol":"5","i_open_price":1}',
-    '{"NSE:5":7}',
-    '{"norenordno":null}',
-    b"\xff\xfe\x00",
-    b"{" * 1000,
-    b"[" * 100_000,
-    b'{"i_open_price":' + b"9" * 5000 + b"}",
-]
-
-
-@pytest.mark.parametrize("frame", BAD_FRAMES, ids=lambda frame: str(frame)[:20])
-def test_what_is_not_understood_is_reported_and_counted(
-    sim: Simulator, connected: tuple[FirstockWS, Watched], frame: str | bytes
-) -> None:
-    client, watched = connected
-    push(sim, frame)
-    push(sim, FULL)
-    watched.wait("on_quote")
-    (error,) = watched.wait("on_error")
-    assert isinstance(error, FrameError)
-    assert error.frame == (frame if isinstance(frame, bytes) else frame.encode())
-    assert client.stats.unknown_frames == 1
-    assert watched.of("on_close") == []
-
-
-def test_a_binary_frame_is_reported(sim: Simulator, connected: tuple[FirstockWS, Watched]) -> None:
-    client, watched = connected
-    sim.push(json.dumps(FULL).encode(), binary=True)
-    assert "binary" in str(watched.wait("on_error")[0])
-    assert client.stats.unknown_frames == 1
-    assert len(watched.of("on_message")) == 1, "the authentication alone: a binary frame is no text"
-
-
-def test_one_bad_instrument_does_not_cost_the_good_ones(
-    sim: Simulator, connected: tuple[FirstockWS, Watched]
-) -> None:
-    client, watched = connected
-    push(sim, {"NSE:1": {"i_open_price": 100}, "NSE:2": [], "oops": {}, "NSE:3": {"i_open_price": 300}})
-    assert [quote.instrument for quote in watched.wait("on_quote", 2)] == ["NSE:1", "NSE:3"]
-    assert len(watched.wait("on_error")) == 1
-    assert client.stats.unknown_frames == 1
-
-
 def test_a_bad_field_is_reported_once(sim: Simulator, connected: tuple[FirstockWS, Watched]) -> None:
     client, watched = connected
     for _ in range(3):
@@ -134,14 +74,6 @@ def test_a_bad_field_is_reported_once(sim: Simulator, connected: tuple[FirstockW
     ]
     assert client.stats.field_errors == 8
     assert client.stats.unknown_frames == 0
-
-
-def test_nan_and_duplicate_keys(sim: Simulator, connected: tuple[FirstockWS, Watched]) -> None:
-    _, watched = connected
-    push(sim, '{"c_exch_seg":"NSE","c_symbol":"5","i_open_price":NaN,"i_high_price":100,"i_high_price":200}')
-    quote: Quote = watched.wait("on_quote")[0]
-    assert (quote.open, quote.high) == (None, 2.0)
-    assert "i_open_price" in str(watched.wait("on_error")[0])
 
 
 def test_a_failure_that_is_not_of_the_key_is_reported(
@@ -216,48 +148,3 @@ def test_fragments_pings_and_bytes_from_another_server(
     client.close()
     assert json.loads(received[0]) == {"action": "subscribe", "tokens": "NSE:2885"}
     assert watched.of("on_error") == []
-
-
-# --- anything at all ---------------------------------------------------------------------------------------------
-
-
-class Sink(Dispatcher):
-    """A queue without a thread: what the feed puts in stays."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda name, args: None, max_pending=10)
-
-
-def make_feed() -> Feed:
-    sink = Sink()
-    return Feed(QuoteBook(), sink, Ledger(sink.put, follow=True), wants_raw=lambda: True)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    base=st.sampled_from([FULL, FILL, POSITION]),
-    changes=st.dictionaries(st.integers(0, 60), json_values, max_size=8),
-)
-def test_mutated_real_frames_give_events_or_errors_of_ours(base: dict[str, Any], changes: dict[int, Any]) -> None:
-    names = list(base)
-    mutated = {**base, **{names[index % len(names)]: value for index, value in changes.items()}}
-    feed = make_feed()
-    feed.handle(json.dumps(mutated).encode(), is_text=True)
-    feed.handle(json.dumps({"NSE:5": mutated, "x": mutated}).encode(), is_text=True)
-    assert feed.counts().frames == 2
-
-
-@settings(max_examples=300, deadline=None)
-@given(json_values)
-def test_any_json_gives_events_or_errors_of_ours(value: Any) -> None:
-    feed = make_feed()
-    feed.handle(json.dumps(value).encode(), is_text=True)
-    feed.handle(json.dumps({"NSE:5": value, "c_symbol": value}).encode(), is_text=True)
-    assert feed.counts().frames == 2
