@@ -59,7 +59,8 @@ def _fetch(what: str, rest: Rest, user_id: str, jkey: Secret) -> tuple[list[dict
     if entries is None or entries == "" or entries == {}:
         return [], answer.epoch
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ServerError(f"{what} failed: the answer holds no list of entries", status=answer.status)
+        del answer, entries
+        raise ServerError(f"{what} failed: the answer holds no list of entries", status=200)
     return entries, answer.epoch
 
 

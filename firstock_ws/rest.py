@@ -249,18 +249,24 @@ def failure(what: str, answer: Answer, *, about_key: bool = True, hide: tuple[st
     refused = str(answer.body.get("status")).lower() == "failed"
     if not refused and status not in (401, 403):
         return ServerError(f"{what} failed: HTTP {status} with an answer that is not the broker's", status=status)
-    said = answer.said or "no reason given"
-    for secret in hide:
-        said = said.replace(secret, MASK)
-    text = f"{what} failed: {REDACTOR.redact(said)[:200]}"
-    code, name = answer.body.get("code"), answer.body.get("name")
-    if not about_key and status not in (401, 403) and str(code) not in ("401", "403"):
-        return ServerError(text, status=status)
     details = answer.body.get("error")
-    field = details.get("field") if isinstance(details, dict) else None
+    code = _clean(answer.body.get("code"), hide) or str(status)
+    text = f"{what} failed: {_clean(answer.said, hide) or 'no reason given'}"
+    if not about_key and status not in (401, 403) and code not in ("401", "403"):
+        return ServerError(text, status=status)
     return AuthenticationError(
         text,
-        field=field if isinstance(field, str) and field.strip() else None,
-        code=str(code) if code is not None else str(status),
-        name=name if isinstance(name, str) and name.strip() else None,
+        field=_clean(details.get("field") if isinstance(details, dict) else None, hide),
+        code=code,
+        name=_clean(answer.body.get("name"), hide),
     )
+
+
+def _clean(said: object, hide: tuple[str, ...]) -> str | None:
+    """Return a word of the broker's without secrets, None for a blank."""
+    if not isinstance(said, (str, int)) or not str(said).strip():
+        return None
+    text = str(said).strip()
+    for secret in hide:
+        text = text.replace(secret, MASK)
+    return REDACTOR.redact(text)[:200]
