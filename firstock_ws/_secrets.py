@@ -58,7 +58,10 @@ class Redactor(logging.Filter):
         It is not forgotten when a client closes: a late log line may still hold it.
         """
         spellings = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
-        spellings |= {json.dumps(secret)[1:-1], json.dumps(secret)[1:-1].replace("/", "\\/"), repr(secret)[1:-1]}
+        # Both quotes behind it make repr() escape the one that it also may leave alone.
+        spellings |= {repr(secret + "'\"")[1:-4], repr(secret.encode() + b"'\"")[2:-4], json.dumps(secret)[1:-1]}
+        spellings |= {spelling.replace("\\'", "'") for spelling in spellings}
+        spellings |= {spelling.replace("/", "\\/") for spelling in spellings}
         # Servers and log pipelines like to change the case, of percent signs' digits too.
         spellings |= {spelling.lower() for spelling in spellings} | {spelling.upper() for spelling in spellings}
         with self._lock:
