@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Child:
     def __init__(self, url: str, options: dict[str, Any]) -> None:
         self._changed = threading.Condition()
         self._said: list[dict[str, Any]] = []
+        self._counts: Counter[str] = Counter()
         self._errors = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.child", json.dumps({"url": url, **options})],
@@ -43,8 +45,10 @@ class Child:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            said = json.loads(line)
             with self._changed:
-                self._said.append(json.loads(line))
+                self._said.append(said)
+                self._counts[said["event"]] += 1
                 self._changed.notify_all()
 
     def _read_errors(self) -> None:
@@ -58,14 +62,14 @@ class Child:
     def wait(self, event: str, count: int = 1, timeout: float = 3 * DEADLINE) -> list[dict[str, Any]]:
         """Wait until it said `event` so many times; return `of` it."""
         with self._changed:
-            good = self._changed.wait_for(lambda: len(self.of(event)) >= count, timeout)
-        assert good, f"{event} came {len(self.of(event))} times, not {count}: {self._said[-5:]} {self._errors}"
+            good = self._changed.wait_for(lambda: self._counts[event] >= count, timeout)
+        assert good, f"{event} came {self._counts[event]} times, not {count}: {self._said[-5:]} {self._errors}"
         return self.of(event)
 
     def ask(self, what: str) -> dict[str, Any]:
         """Have it answer "stats", "orders" or "objects"; return the answer."""
         assert self._process.stdin is not None
-        asked = len(self.of(what)) + 1
+        asked = self._counts[what] + 1
         self._process.stdin.write(what + "\n")
         self._process.stdin.flush()
         return self.wait(what, asked)[-1]

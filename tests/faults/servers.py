@@ -16,6 +16,8 @@ from tests.support import AUTHENTICATED, DEADLINE
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ESTABLISHED = 1
+CLOSE = 0x88
+"""The first byte of a close frame; a client sends it by itself, when nothing else is under way."""
 
 
 def read_request(sock: socket.socket) -> bytes:
@@ -58,8 +60,8 @@ def close_frame(code: int | None, reason: bytes = b"") -> bytes:
 
 
 def read_to_end(sock: socket.socket) -> None:
-    """Read until the client is gone."""
-    while sock.recv(65536):
+    """Read until the client is gone, or says goodbye."""
+    while (data := sock.recv(65536)) and data[0] != CLOSE:
         pass
 
 
@@ -123,6 +125,7 @@ class Server:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
                 # On the loopback the old connection's end is known before the new one is.
                 self._sockets = [old for old in self._sockets if old.fileno() >= 0]

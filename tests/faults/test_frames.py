@@ -212,7 +212,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 REAL = [FULL, FILL, POSITION, {"NSE:2885": FULL}, {"NFO:44278": {"gamma": 0.1, "delta": 0.5}}]
-EXAMPLES = 1000
+EXAMPLES = 500
 
 
 @pytest.mark.slow

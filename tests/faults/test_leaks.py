@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
+import socket
+import struct
 import sys
+import threading
 
 import pytest
 
-from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
+from tests.faults.servers import accept_upgrade, close_frame, frame, read_to_end
 from tests.support import DEADLINE, wait_until
 
 RECONNECTS = 1_000
@@ -20,32 +23,49 @@ EXTRA_MEMORY = 3.0
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.slow
 @pytest.mark.faults("leaks")
-def test_a_thousand_reconnects_without_the_garbage_collector(fault: Fault, sim: Simulator) -> None:
+def test_a_thousand_reconnects_without_the_garbage_collector(fault: Fault) -> None:
     fault.log_little()
-    sim.behaviour = dataclasses.replace(sim.behaviour, auth_delay=0.0)
-    child = fault.child(sim, tokens="NSE:26000", reconnect_max_delay=0.001, gc_off=True)
-    child.wait("connect")
+    # The server ends connections in three ways, and keeps the ones of the two stops at which we measure.
+    stops = {WARM_UP: threading.Event(), WARM_UP + RECONNECTS: threading.Event()}
+    turns = itertools.count(1)
 
-    def reconnect(times: int) -> None:
-        for _ in range(times):
-            count = len(child.of("connect"))
-            assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:26000"}, DEADLINE)
-            [sim.reset, sim.hang_up, lambda: sim.drop(1001)][count % 3]()
-            child.wait("connect", count + 1)
+    def serve(sock: socket.socket) -> None:
+        turn = next(turns)
+        accept_upgrade(sock)
+        sock.recv(1000)
+        sock.sendall(frame('{"c_exch_seg":"NSE","c_symbol":"26000","i_open_price":100}'))
+        if turn in stops:
+            stops[turn].wait(6 * DEADLINE)
+        if turn % 3 == 0:
+            sock.sendall(close_frame(1001))
+            read_to_end(sock)
+        elif turn % 3 == 1:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    reconnect(WARM_UP)
-    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:26000"}, DEADLINE)
-    before = (child.descriptors(), child.threads())
-    objects, memory = child.ask("objects"), child.memory()
-    reconnect(RECONNECTS)
-    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:26000"}, DEADLINE)
-    wait_until(lambda: (child.descriptors(), child.threads()) == before)
-    wait_until(lambda: child.ask("objects")["connections"] <= objects["connections"])
-    more = child.ask("objects")["all"] - objects["all"]
-    grown = child.memory() - memory
-    assert more < RECONNECTS, "less than one object for each"
-    assert grown < EXTRA_MEMORY
-    fault.measured("{} descriptors", child.descriptors() - before[0])
-    fault.measured("{} threads", child.threads() - before[1])
-    fault.measured("{} connection objects", child.ask("objects")["connections"] - objects["connections"])
-    fault.measured("{} MiB more than after the first 100", max(0.0, grown))
+    server = fault.server(serve)
+    # The server answers no pings.
+    child = fault.child(server, tokens="NSE:26000", reconnect_max_delay=0.001, ping_interval=300, gc_off=True)
+
+    def settle(turn: int) -> None:
+        server.wait(turn, 12 * DEADLINE)
+        child.wait("connect", turn)
+
+    try:
+        settle(WARM_UP)
+        before = (child.descriptors(), child.threads())
+        objects, memory = child.ask("objects"), child.memory()
+        stops[WARM_UP].set()
+        settle(WARM_UP + RECONNECTS)
+        wait_until(lambda: child.descriptors() <= before[0] and child.threads() <= before[1])
+        wait_until(lambda: child.ask("objects")["connections"] <= objects["connections"])
+        more = child.ask("objects")["all"] - objects["all"]
+        grown = child.memory() - memory
+        assert more < RECONNECTS, "less than one object for each"
+        assert grown < EXTRA_MEMORY
+        fault.measured("{} descriptors", child.descriptors() - before[0])
+        fault.measured("{} threads", child.threads() - before[1])
+        fault.measured("{} connection objects", child.ask("objects")["connections"] - objects["connections"])
+        fault.measured("{} MiB more than after the first 100", max(0.0, grown))
+    finally:
+        for stop in stops.values():
+            stop.set()

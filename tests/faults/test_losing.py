@@ -159,7 +159,7 @@ def test_a_server_that_is_killed_and_comes_back(fault: Fault) -> None:
 @pytest.mark.faults("flapping")
 def test_fifty_ups_and_downs(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     # With its usual second and minute the client would take an hour for fifty, which is the point.
-    first, longest = 0.01, 0.6
+    first, longest = 0.01, 0.35
     monkeypatch.setattr("firstock_ws.backoff.FIRST_CEILING", first)
 
     def serve(sock: socket.socket) -> None:
