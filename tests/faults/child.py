@@ -24,6 +24,13 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
+def count_objects() -> dict[str, int]:
+    # A function of its own: the list must not keep what it counted alive.
+    things = gc.get_objects()
+    kept = sum(isinstance(thing, (Connection, WebSocket, WebSocketApp)) for thing in things)
+    return {"all": len(things), "connections": kept}
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
     if options.pop("gc_off", False):
@@ -59,9 +66,7 @@ def main() -> None:
         elif line.strip() == "orders":
             say(event="orders", orders=orders)
         elif line.strip() == "objects":
-            things = gc.get_objects()
-            kept = sum(type(thing) in (Connection, WebSocket, WebSocketApp) for thing in things)
-            say(event="objects", all=len(things), connections=kept)
+            say(event="objects", **count_objects())
         else:
             break
     client.close()
