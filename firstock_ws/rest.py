@@ -79,6 +79,11 @@ class _Lines:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def down(self) -> bool:
+        """Whether they were cut."""
+        return self._down
+
     def forget(self) -> None:
         """Let go of the duplicates."""
         with self._lock:
@@ -175,9 +180,11 @@ class Rest:
         except (requests.exceptions.RequestException, OSError, ValueError, RuntimeError) as error:
             # RuntimeError: no thread to be had. The library's texts are not repeated: they may hold anything.
             problem = f"no connection ({type(error).__name__}): is the network up?"
-            if isinstance(error, requests.exceptions.Timeout) or late.finished.is_set():
+            if isinstance(error, requests.exceptions.Timeout):
                 problem = f"no answer within {self._timeout:g} s"
         finally:
+            if self._lines.down:
+                problem = f"no answer within {self._timeout:g} s"
             late.cancel()
             if late.ident is not None:
                 late.join()

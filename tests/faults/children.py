@@ -86,7 +86,7 @@ class Child:
             self._process.wait()
             self._process.stdout.close()  # type: ignore[union-attr]
             self._process.stderr.close()  # type: ignore[union-attr]
-        assert (code, self._errors) == (0, "")
+        assert (code, self._errors) == (0, ""), (code, self._errors)
         assert KEY not in json.dumps(self._said)
 
     def freeze(self) -> None:

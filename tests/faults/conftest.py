@@ -68,7 +68,7 @@ class Fault:
         return server
 
     def proxy(self, target: Simulator | Server) -> Proxy:
-        """Start a proxy that stands between a client and `target`."""
+        """Start a proxy that stands between a client and `target`, and may keep from it that the client has left."""
         proxy = Proxy(target.port)
         self._stack.callback(proxy.stop)
         return proxy
