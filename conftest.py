@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+# Before they are imported: their assertions, too, are to say what was found.
+pytest.register_assert_rewrite("tests.faults", "tests.support")
+
 pytest_plugins = ("tests.faults.report",)

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from websocket import WebSocket, WebSocketApp
@@ -32,16 +33,28 @@ def count_objects() -> dict[str, int]:
     return {"all": len(things), "connections": kept}
 
 
+def run(client: FirstockWS) -> None:
+    with contextlib.suppress(FirstockError):
+        client.run_forever()
+
+
 def main() -> None:
     options = json.loads(sys.argv[1])
     if options.pop("gc_off", False):
         gc.disable()
-    pause = options.pop("callback_takes", 0.0)
+    pause, block = options.pop("callback_takes", 0.0), options.pop("callback_blocks", 0.0)
     idle = threading.Event()
     orders: list[tuple[str, int]] = []
     client = FirstockWS("AB1234", os.environ["FIRSTOCK_TEST_KEY"], **options)
 
     def take_quote(quote: Quote) -> None:
+        nonlocal block
+        if block:
+            say(event="blocked")
+            began = time.monotonic()
+            idle.wait(block)
+            block = 0.0
+            say(event="released", after=time.monotonic() - began, orders=len(orders))
         if pause:
             idle.wait(pause)
 
@@ -60,13 +73,7 @@ def main() -> None:
         text=str(error),
     )
     client.on_noreconnect = lambda error: say(event="noreconnect", kind=type(error).__name__)
-
-    def connect() -> None:
-        # It ends before it is connected, if that is what the test is about.
-        with contextlib.suppress(FirstockError):
-            client.connect(None)
-
-    threading.Thread(target=connect, daemon=True).start()
+    threading.Thread(target=run, args=(client,), daemon=True).start()
     for line in sys.stdin:
         if line.strip() == "stats":
             say(event="stats", **client.stats.to_dict())

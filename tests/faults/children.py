@@ -80,14 +80,19 @@ class Child:
             self._process.stdin.close()  # type: ignore[union-attr]
             code = self._process.wait(DEADLINE)
         finally:
-            self._process.kill()
-            for reader in self._readers:
-                reader.join(DEADLINE)
-            self._process.wait()
-            self._process.stdout.close()  # type: ignore[union-attr]
-            self._process.stderr.close()  # type: ignore[union-attr]
+            self.kill()
         assert (code, self._errors) == (0, ""), (code, self._errors)
         assert KEY not in json.dumps(self._said)
+
+    def kill(self) -> None:
+        """End it whatever it does."""
+        self._process.kill()
+        for reader in self._readers:
+            reader.join(DEADLINE)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def freeze(self) -> None:
         """Stop its process in the middle of whatever it does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import socket
 import threading
 import time
@@ -136,6 +137,32 @@ class Fault:
             assert sim.peak_sessions <= clients, "more than one connection for a client"
         for server in self._servers:
             assert server.peak <= clients, "more than one connection for a client"
+
+
+Blocked = tuple[Child, Simulator]
+BLOCK = 30.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blocked(request: pytest.FixtureRequest) -> Iterator[Blocked | None]:
+    """A client whose callback blocks from the first test on, so that nobody has to wait for half a minute."""
+    if not any("blocked" in getattr(inspect.signature(item.obj), "parameters", ()) for item in functions(request)):
+        yield None
+        return
+    with Simulator(users={"AB1234": KEY}, rate=0, order_interval=None, ping_interval=5, ping_timeout=10) as sim:
+        child = Child(sim.url, {"tokens": "NSE:2885", "callback_blocks": BLOCK, "ping_interval": 5})
+        try:
+            child.wait("blocked")
+            sim.tick("NSE:2885", count=10)
+            sim.place_order("NSE:2885", fill=False)
+            yield child, sim
+        finally:
+            child.kill()
+
+
+def functions(request: pytest.FixtureRequest) -> list[pytest.Function]:
+    """The tests of this run."""
+    return [item for item in request.session.items if isinstance(item, pytest.Function)]
 
 
 @pytest.fixture(autouse=True)

@@ -68,6 +68,8 @@ def _span(values: Iterable[float]) -> str:
 def _number(value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
+    if value < 0.1:
+        return f"{value:.3f}"
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 

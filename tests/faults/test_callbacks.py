@@ -138,38 +138,6 @@ def test_a_flood_with_orders_in_it_while_a_callback_is_stuck(fault: Fault, sim: 
 # --- stuck -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-@pytest.mark.faults("blocked")
-def test_a_callback_that_blocks_for_half_a_minute(fault: Fault) -> None:
-    sim = fault.simulator(ping_interval=5.0, ping_timeout=10.0)
-    client, watched = fault.client(sim, tokens="NSE:2885", ping_interval=5.0, ping_timeout=5.0)
-    entered, pause = threading.Event(), threading.Event()
-
-    def block(quote: Quote) -> None:
-        if not entered.is_set():
-            entered.set()
-            pause.wait(30)
-
-    client.on_quote = block
-    connect(client, sim)
-    assert entered.wait(DEADLINE)
-    started = time.monotonic()
-    pongs = sim.pongs
-    number = sim.place_order("NSE:2885", quantity=10)
-    assert not threading.Event().wait(25), "longer than everybody's patience"
-    sim.tick("NSE:2885", count=10)
-    orders = watched.wait("on_order_update", 3, 3 * DEADLINE)
-    took = time.monotonic() - started
-    assert took > 29
-    assert {order.order_number for order in orders} == {number}
-    answered = sim.pongs - pongs
-    assert answered >= 3
-    assert watched.of("on_close") == []
-    assert sim.handshakes == 1
-    fault.measured("{} of the server's pings answered in that time", answered)
-    fault.measured("{} reconnects", client.stats.connections - 1)
-
-
 @pytest.mark.faults("blocked")
 def test_a_callback_that_blocks_longer_than_the_servers_patience(fault: Fault, gate: Gate) -> None:
     sim = fault.simulator(ping_interval=0.1, ping_timeout=2.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firstock_ws import FirstockError, FrameError, OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -179,11 +179,13 @@ class Sink(Dispatcher):
     def __init__(self) -> None:
         super().__init__(lambda name, args: None, max_pending=10)
         self.taken = 0
+        self.updates = 0
 
     def put(self, name: str, *args: object) -> None:
         kinds = {"on_order_update": OrderUpdate, "on_position_update": PositionUpdate}
         assert isinstance(args[0], kinds[name])
         self.taken += 1
+        self.updates += 1
 
     def put_notice(self, name: str, *args: object) -> None:
         assert isinstance(args[0], {"on_error": FirstockError, "on_message": str}[name])
@@ -194,6 +196,7 @@ class Sink(Dispatcher):
             assert isinstance(update, (Quote, OptionGreeks))
             update.to_dict()
             self.taken += 1
+            self.updates += 1
 
 
 def feed(*frames: bytes, is_text: bool = True) -> None:
@@ -206,6 +209,25 @@ def feed(*frames: bytes, is_text: bool = True) -> None:
         assert sink.taken or sessions or not frame.strip(b" \t\r\n[]"), "an event or an error"
 
 
+@pytest.mark.faults("parser", "bad-frames")
+@pytest.mark.parametrize("real", [FULL, FILL, POSITION], ids=["quote", "order", "position"])
+def test_no_single_bad_field_costs_a_whole_update(real: dict[str, Any]) -> None:
+    lost = []
+    named = {"c_exch_seg", "c_symbol", "norenordno", "brkname"}
+    for name in set(real) - named:
+        for value in [*WRONG_VALUES, -1, 0, 1e308, -math.inf, "", " ", None]:
+            sink = Sink()
+            into = Feed(QuoteBook(), sink, Ledger(sink.put, follow=True), wants_raw=lambda: False)
+            try:
+                into.handle(json.dumps({**real, name: value}).encode(), is_text=True)
+            except Exception as error:  # noqa: BLE001 - all of them are wanted at once
+                lost.append(f"{name}={str(value)[:10]}: {type(error).__name__}")
+            else:
+                if not sink.updates:
+                    lost.append(f"{name}={str(value)[:10]}")
+    assert lost == []
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -213,6 +235,8 @@ json_values = st.recursive(
 )
 REAL = [FULL, FILL, POSITION, {"NSE:2885": FULL}, {"NFO:44278": {"gamma": 0.1, "delta": 0.5}}]
 EXAMPLES = 500
+ANY_MACHINE = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+"""A busy machine is slow: that is no finding."""
 
 
 @pytest.mark.slow
@@ -220,7 +244,7 @@ EXAMPLES = 500
 def test_mutated_real_frames_give_events_or_errors_of_ours(fault: Fault) -> None:
     fault.log_little()
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @ANY_MACHINE
     @given(
         base=st.sampled_from([FULL, FILL, POSITION]),
         changes=st.dictionaries(st.integers(0, 60), json_values, max_size=8),
@@ -240,7 +264,7 @@ def test_damaged_bytes_of_real_frames_give_events_or_errors_of_ours(fault: Fault
     fault.log_little()
     texts = [json.dumps(frame).encode() for frame in REAL]
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @ANY_MACHINE
     @given(
         st.sampled_from(texts),
         st.lists(
@@ -262,12 +286,12 @@ def test_damaged_bytes_of_real_frames_give_events_or_errors_of_ours(fault: Fault
 def test_any_bytes_and_any_json_give_events_or_errors_of_ours(fault: Fault) -> None:
     fault.log_little()
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @ANY_MACHINE
     @given(st.binary(max_size=200), st.booleans())
     def check_bytes(data: bytes, is_text: bool) -> None:
         feed(data, is_text=is_text)
 
-    @settings(max_examples=EXAMPLES, deadline=None)
+    @ANY_MACHINE
     @given(json_values)
     def check_json(value: Any) -> None:
         feed(json.dumps(value).encode(), json.dumps({"NSE:5": value, "c_symbol": value}).encode())
