@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from firstock_ws.models import OrderUpdate, PositionUpdate
+from firstock_ws.models._fields import whole_number
 
 MAX_ENTRIES = 50_000
 """Orders, and positions, that are remembered; the ones that moved last."""
@@ -214,8 +215,8 @@ def _position_facts(update: PositionUpdate) -> _PositionFacts | None:
 def _stamp(update: OrderUpdate) -> tuple[int, int]:
     """When the broker made an update of the stream: epoch seconds and nanoseconds, zeros where it does not say."""
     try:
-        return int(update.raw.get("tm") or 0), int(update.raw.get("ntm") or 0)
-    except (TypeError, ValueError):
+        return whole_number(update.raw.get("tm")) or 0, whole_number(update.raw.get("ntm")) or 0
+    except ValueError:
         return 0, 0
 
 

@@ -1,9 +1,10 @@
 """Watches the account's orders without any quotes: open orders, fills, and whether the line is up.
 
-Order and position updates come for the account that connects; nothing has to be subscribed. What happened before the
-program was started, or while the connection was down, comes from the broker's books.
+Order and position updates come for the account that connects; nothing has to be subscribed. What happened before
+the program was started, or while the connection was down, comes from the broker's books.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate --rest-port 9101`` in another terminal, then
+Against the simulator, which needs no account: run ``firstock-ws simulate --rest-port 9101`` in another terminal,
+then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_REST_URL=http://127.0.0.1:9101/V1 \\
     FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python order_monitor.py

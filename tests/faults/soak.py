@@ -327,7 +327,7 @@ def _one_day(until: float, chance: random.Random, verdict: Verdict) -> None:
             Soak(chance, sim, client, keys, verdict).run(until)
         finally:
             client.close()
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("firstock")]
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("firstock-ws")]
     if left:
         verdict.find("unexplained", f"threads after close(): {left}")
 
