@@ -1,4 +1,4 @@
-"""The one HTTP header that both the WebSocket upgrade and the REST calls must understand."""
+"""HTTP headers that the WebSocket upgrade and the REST calls must understand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,22 @@ def retry_after_seconds(value: object) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            moment = parsedate_to_datetime(value)
-        except (ValueError, TypeError, OverflowError):
+        moment = _moment(value)
+        if moment is None:
             return None
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
         seconds = (moment - datetime.now(timezone.utc)).total_seconds()
     return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None
+
+
+def epoch_of_date(value: object) -> int:
+    """Return the epoch seconds that a ``Date`` header names, 0 for none (RFC 9110, section 6.6.1)."""
+    moment = _moment(value) if isinstance(value, str) else None
+    return int(moment.timestamp()) if moment is not None else 0
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)

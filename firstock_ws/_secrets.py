@@ -58,7 +58,12 @@ class Redactor(logging.Filter):
         It is not forgotten when a client closes: a late log line may still hold it.
         """
         spellings = {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
-        spellings |= {json.dumps(secret)[1:-1], repr(secret)[1:-1]}
+        # Both quotes behind it make repr() escape the one that it also may leave alone.
+        spellings |= {repr(secret + "'\"")[1:-4], repr(secret.encode() + b"'\"")[2:-4], json.dumps(secret)[1:-1]}
+        spellings |= {spelling.replace("\\'", "'") for spelling in spellings}
+        spellings |= {spelling.replace("/", "\\/") for spelling in spellings}
+        # Servers and log pipelines like to change the case, of percent signs' digits too.
+        spellings |= {spelling.lower() for spelling in spellings} | {spelling.upper() for spelling in spellings}
         with self._lock:
             self._spellings[secret] = tuple(spellings)
             self._spellings.move_to_end(secret)
@@ -91,8 +96,9 @@ class Redactor(logging.Filter):
 
 REDACTOR = Redactor()
 
-# websocket-client logs through this one logger, also what another library turned on with enableTrace(True).
-logging.getLogger("websocket").addFilter(REDACTOR)
+# websocket-client logs through its one logger, also what another library turned on with enableTrace(True).
+for library_logger in ("websocket", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(library_logger).addFilter(REDACTOR)
 logging.getLogger("firstock_ws").addHandler(logging.NullHandler())
 
 

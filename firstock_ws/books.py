@@ -20,6 +20,8 @@ class Entries(NamedTuple):
     orders: list[OrderUpdate]
     positions: list[PositionUpdate]
     bad: list[tuple[str, dict[str, Any]]]
+    epoch: int
+    """When the broker made the book, epoch seconds by its own clock; 0 where it does not say."""
 
 
 def fetch_orders(rest: Rest, user_id: str, jkey: Secret) -> Entries:
@@ -30,34 +32,36 @@ def fetch_orders(rest: Rest, user_id: str, jkey: Secret) -> Entries:
         RateLimitError, ServerError: there was no book to be had.
     """
     bad: list[tuple[str, dict[str, Any]]] = []
-    orders = _read(_fetch("orderBook", rest, user_id, jkey), read_book_order, bad)
+    entries, epoch = _fetch("orderBook", rest, user_id, jkey)
+    orders = _read(entries, read_book_order, bad)
     # Order numbers break the tie: those of one second count up.
     orders.sort(key=lambda order: (order.order_time.timestamp() if order.order_time else 0.0, order.order_number))
-    return Entries(orders, [], bad)
+    return Entries(orders, [], bad, epoch)
 
 
 def fetch_positions(rest: Rest, user_id: str, jkey: Secret) -> Entries:
     """Return all positions of the day; errors are those of `fetch_orders`."""
     bad: list[tuple[str, dict[str, Any]]] = []
-    positions = _read(_fetch("positionBook", rest, user_id, jkey), read_book_position, bad)
-    return Entries([], positions, bad)
+    entries, epoch = _fetch("positionBook", rest, user_id, jkey)
+    return Entries([], _read(entries, read_book_position, bad), bad, epoch)
 
 
-def _fetch(what: str, rest: Rest, user_id: str, jkey: Secret) -> list[dict[str, Any]]:
+def _fetch(what: str, rest: Rest, user_id: str, jkey: Secret) -> tuple[list[dict[str, Any]], int]:
     answer = rest.call(what, {"userId": user_id, "jKey": jkey})
     if not answer.ok:
         if _says_empty(answer):
-            return []
+            return [], answer.epoch
         error = failure(what, answer, about_key=False)
         # It may repeat what was sent, and error reporters write the variables of every frame down.
         del answer
         raise error
     entries = answer.body.get("data")
     if entries is None or entries == "" or entries == {}:
-        return []
+        return [], answer.epoch
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ServerError(f"{what} failed: the answer holds no list of entries", status=answer.status)
-    return entries
+        del answer, entries
+        raise ServerError(f"{what} failed: the answer holds no list of entries", status=200)
+    return entries, answer.epoch
 
 
 def _says_empty(answer: Answer) -> bool:

@@ -22,6 +22,7 @@ from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL
 from firstock_ws.reconcile import Reconciler
 from firstock_ws.settings import Settings
+from firstock_ws.signals import sigterm_as_ctrl_c
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.stats import Stats
 from firstock_ws.subscriptions import Subscriptions
@@ -192,13 +193,18 @@ class FirstockWS(Callbacks):
     def run_forever(self) -> None:
         """Connect if need be, and block until `close`, Ctrl-C, or giving up.
 
-        Ctrl-C closes and returns. A server that can't be reached at first is tried again like later on.
+        Ctrl-C closes and returns. So does SIGTERM, on the main thread of a program that has no handler for it, but
+        then the program ends by it. A server that can't be reached at first is tried again like later on.
 
         Raises:
             FirstockError: why the client gave up: `AuthenticationError`, `SessionLimitError`, or what the last
                 try failed of, if there is a limit on tries.
             UsageError: called from a callback, or in a forked child.
         """
+        with sigterm_as_ctrl_c():
+            self._run_forever()
+
+    def _run_forever(self) -> None:
         try:
             self._lifecycle.start("run_forever()")
             seen = self._state.wait_for(lambda state: state in ENDED, None)
@@ -209,7 +215,7 @@ class FirstockWS(Callbacks):
                 self.close()
                 raise error
         except KeyboardInterrupt:
-            logger.info("Ctrl-C: closing")
+            logger.info("Ctrl-C or SIGTERM: closing")
             self._close_whatever_is_pressed()
 
     def _close_whatever_is_pressed(self) -> None:

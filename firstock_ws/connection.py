@@ -85,7 +85,7 @@ class Connection:
         self._keeper = Keeper(self._tend)
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
-        self._app: websocket.WebSocketApp | None = None
+        self._app: library.App | None = None
         self._web_socket: websocket.WebSocket | None = None
         self._upgrade: library.Upgrade | None = None
         self._liveness: Liveness | None = None
@@ -188,7 +188,7 @@ class Connection:
 
     def _run_app(self, sock: socket.socket) -> None:
         self._upgrade = library.Upgrade(sock)
-        app = websocket.WebSocketApp(
+        app = library.App(
             protocol.session_url(self._settings.url, self._settings.user_id, self._jkey.reveal()),
             header={"User-Agent": f"firstock-ws/{__version__}"},
             on_open=self._on_open,

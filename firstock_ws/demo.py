@@ -84,6 +84,7 @@ def run_demo(*, seconds: float, wire: str, console: Console | None = None) -> in
             simulator.jkey,
             tokens=INSTRUMENTS,
             url=simulator.url_v2 if wire == "v2" else simulator.url,
+            rest_url=simulator.rest_url,
         )
         client.console = console
         client.events = deque(maxlen=EVENTS_SHOWN)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from firstock_ws.models import OrderUpdate, PositionUpdate
+from firstock_ws.models._fields import whole_number
 
 MAX_ENTRIES = 50_000
 """Orders, and positions, that are remembered; the ones that moved last."""
@@ -52,6 +53,8 @@ class _Told(Generic[_Facts]):
     at: float
     awaited: bool = False
     """From the book: the stream's own report of the same may still come, and is no news then."""
+    book_epoch: int = 0
+    """The server's second at which that book was made; what the stream stamped later is news."""
     stamp: tuple[int, int] = (0, 0)
     raw: object = None
 
@@ -88,6 +91,8 @@ class Ledger:
         """
         self._put = put
         self._follow = follow
+        self.on_doubt: Callable[[], None] = _no_doubt
+        """Called with the lock held when an update of the stream was held back that may be news after all."""
         self._lock = threading.Lock()
         self._orders: _Table[_OrderFacts] = _Table()
         self._positions: _Table[_PositionFacts] = _Table()
@@ -119,6 +124,8 @@ class Ledger:
                     self._stale_updates += 1
                     # The stream has caught up with the book: what it says from now on is news.
                     told.awaited = told.awaited and facts != told.facts
+                    if told.awaited and facts[:2] == told.facts[:2]:
+                        self.on_doubt()
                     return
                 now = time.monotonic()
                 self._orders.remember(update.order_number, _Told(facts, now, stamp=stamp, raw=update.raw))
@@ -140,11 +147,12 @@ class Ledger:
 
     # --- from the books ------------------------------------------------------------------------------------
 
-    def book_order(self, update: OrderUpdate, asked_at: float) -> bool:
+    def book_order(self, update: OrderUpdate, asked_at: float, epoch: int) -> bool:
         """Deliver `update` if it is news.
 
         Args:
             asked_at: the `time.monotonic()` at which the book was asked for.
+            epoch: the second at which it was made, by the server's clock; 0 if that is not known.
 
         Returns:
             Whether that is settled: False if the stream told something else so shortly before that either may be
@@ -165,13 +173,13 @@ class Ledger:
             if filled > 0:
                 update = replace(update, fill_quantity=filled)
             stamp = told.stamp if told is not None else (0, 0)
-            self._orders.remember(update.order_number, _Told(facts, time.monotonic(), True, stamp))
+            self._orders.remember(update.order_number, _Told(facts, time.monotonic(), True, epoch, stamp))
             self._book_updates += 1
             self._put("on_order_update", update)
             return True
 
     def book_position(self, update: PositionUpdate, asked_at: float) -> bool:
-        """Deliver `update` if it is news; arguments and result are those of `book_order`."""
+        """Deliver `update` if it is news; arguments and result are like those of `book_order`."""
         facts = _position_facts(update)
         if facts is None:
             return True
@@ -189,6 +197,10 @@ class Ledger:
             return True
 
 
+def _no_doubt() -> None:
+    """Nobody reads the books."""
+
+
 def _order_facts(update: OrderUpdate) -> _OrderFacts:
     rank = _FINAL if update.is_final else _RANKS.get(update.status or "", 0)
     return _OrderFacts(update.filled_quantity or 0, rank, update.status, update.quantity, update.price)
@@ -203,8 +215,8 @@ def _position_facts(update: PositionUpdate) -> _PositionFacts | None:
 def _stamp(update: OrderUpdate) -> tuple[int, int]:
     """When the broker made an update of the stream: epoch seconds and nanoseconds, zeros where it does not say."""
     try:
-        return int(update.raw.get("tm") or 0), int(update.raw.get("ntm") or 0)
-    except (TypeError, ValueError):
+        return whole_number(update.raw.get("tm")) or 0, whole_number(update.raw.get("ntm")) or 0
+    except ValueError:
         return 0, 0
 
 
@@ -217,9 +229,9 @@ def _is_old_order(
     if known.rank == _FINAL > facts.rank or update.raw == told.raw or (stamp[0] and stamp < told.stamp):
         return True
     # The stream tells its own steps in order, also when a change of the order takes it back to PENDING. But of
-    # what the book told first, it may tell the steps up to there still, and that one itself.
-    same = facts == known or (facts.rank == _FINAL and facts.status == known.status)
-    return told.awaited and (same or facts.rank < known.rank)
+    # what the book told first, it may still tell the steps up to there, and that one itself. Its stamps are whole
+    # seconds: of the book's own second nobody can tell, and the book is read again.
+    return told.awaited and facts.rank <= known.rank and not 0 < told.book_epoch < stamp[0]
 
 
 def _is_old_position(told: _Told[_PositionFacts], facts: _PositionFacts, raw: object) -> bool:

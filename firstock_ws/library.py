@@ -7,6 +7,7 @@ versions.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -166,11 +167,41 @@ def bound(web_socket: websocket.WebSocket, sock: socket.socket, limit: int) -> F
     return frames
 
 
-def let_go(app: websocket.WebSocketApp | None, web_socket: websocket.WebSocket | None) -> None:
+class App(websocket.WebSocketApp):
+    """Remembers the functions that ``run_forever`` makes, which hold each other and the app in circles."""
+
+    made: Any = None
+    """The dispatcher that reads for this app."""
+    closures: tuple[Any, ...] = ()
+
+    def create_dispatcher(self, *args: Any, **options: Any) -> Any:
+        self.made = dispatcher = super().create_dispatcher(*args, **options)
+        self.closures = args
+        vars(dispatcher)["read"] = self._read
+        return dispatcher
+
+    def _read(self, sock: Any, *callbacks: Any) -> None:
+        self.closures += callbacks
+        type(self.made).read(self.made, sock, *callbacks)
+
+
+def _empty(function: object) -> None:
+    """Empty the variables that a function, and those functions among them, share with where they were made."""
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):
+            content = cell.cell_contents
+            del cell.cell_contents
+            _empty(content)
+
+
+def let_go(app: App | None, web_socket: websocket.WebSocket | None) -> None:
     """Empty objects of websocket-client's, which refer to each other, and to ours, in circles.
 
-    Without this, all buffers of a dead connection wait for the garbage collector.
+    Without this, a dead connection with all its buffers waits for the garbage collector, and this, while a program
+    has it turned off, for ever.
     """
-    for thing in (web_socket and web_socket.frame_buffer, web_socket, app):
+    for closure in app.closures if app is not None else ():
+        _empty(closure)
+    for thing in (web_socket and web_socket.frame_buffer, web_socket, app and app.made, app):
         if thing is not None:
             vars(thing).clear()

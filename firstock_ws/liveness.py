@@ -77,7 +77,8 @@ class Liveness:
         if not waiting and now < heard + self._interval:
             return Look(pause=heard + self._interval - now)
         self._pinged_at = now
-        return Look(ping=True, pause=self._timeout)
+        # Soon, so that the silence after an answer is counted from the answer.
+        return Look(ping=True, pause=min(self._interval, self._timeout))
 
     def _data(self, now: float, expected: bool) -> Look:
         if self._stale_after is None:

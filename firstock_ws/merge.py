@@ -157,13 +157,20 @@ class QuoteBook:
         self._quotes: dict[str, Quote] = {}
         self._fresh: set[str] = set()
         self._muted: set[str] = set()
+        self._hidden: dict[str, Mapping[str, Any]] = {}
         self.view: Mapping[str, Quote] = QuotesView(self._quotes)
 
     def merge(self, instrument: str, update: dict[str, Any], bad: list[str]) -> Quote | None:
         """Return the full quote after `update`; None if the instrument was unsubscribed meanwhile."""
         with self._lock:
             if instrument in self._muted:
+                self._hidden[instrument] = merge(self._hidden.get(instrument, _EMPTY), update, bad)
                 return None
+            if instrument in self._hidden:
+                state = merge(self._hidden.pop(instrument), update, bad)
+                self._quotes[instrument] = quote = Quote(instrument, state, _EMPTY, update)
+                self._fresh.add(instrument)
+                return quote
             last = self._quotes.get(instrument)
             # After a reconnect the server sends a snapshot: what stood before must not shine through it.
             before = last._state if last is not None and instrument in self._fresh else _EMPTY
@@ -177,12 +184,19 @@ class QuoteBook:
         with self._lock:
             self._fresh.clear()
             self._muted.clear()
+            self._hidden.clear()
 
     def mute(self, instruments: list[str]) -> None:
-        """Forget `instruments`, and ignore frames of theirs that are still on their way."""
+        """Forget `instruments`, and ignore frames of theirs that are still on their way.
+
+        They are merged unseen all the same: when an instrument is wanted again at once, deltas that were on their
+        way come before its new snapshot, and would make a quote of nothing but themselves.
+        """
         with self._lock:
             for instrument in instruments:
-                self._quotes.pop(instrument, None)
+                last = self._quotes.pop(instrument, None)
+                if last is not None and instrument in self._fresh:
+                    self._hidden[instrument] = last._state
                 self._fresh.discard(instrument)
                 self._muted.add(instrument)
 

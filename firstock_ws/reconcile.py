@@ -55,6 +55,7 @@ class Reconciler:
         """
         self._settings = settings
         self._ledger = ledger
+        ledger.on_doubt = self._read_soon
         self._report = report
         self._backoff = Backoff(min(60.0, settings.reconnect_max_delay))
         self._wake = threading.Condition()
@@ -66,6 +67,7 @@ class Reconciler:
         self._gap_since: datetime | None = None
         self._checked_at: datetime | None = None
         self._told = False
+        self._doubtful = False
         self._bad_names: set[str] = set()
         self._reconciles = 0
         self._failures = 0
@@ -143,7 +145,7 @@ class Reconciler:
                     self._wake.wait(None if self._key is None else self._due - time.monotonic())
                 if self._rest is not rest or self._key is None:
                     return
-                key, turn = self._key, self._turn
+                key, turn, self._doubtful = self._key, self._turn, False
             failure: FirstockError | None = None
             settled = True
             try:
@@ -167,7 +169,7 @@ class Reconciler:
     def _deliver(self, entries: Entries, asked_at: float, turn: int) -> bool:
         outcomes = []
         for order in entries.orders:
-            outcomes.append(self._in_turn(turn) and self._ledger.book_order(order, asked_at))
+            outcomes.append(self._in_turn(turn) and self._ledger.book_order(order, asked_at, entries.epoch))
         for position in entries.positions:
             outcomes.append(self._in_turn(turn) and self._ledger.book_position(position, asked_at))
         for name, entry in entries.bad:
@@ -176,6 +178,13 @@ class Reconciler:
                 text = f"an entry of a book: the field {name!r} could not be parsed and is None (said once)"
                 self._report(FrameError(text, frame=entry))
         return all(outcomes)
+
+    def _read_soon(self) -> None:
+        """Read the books again when they have settled: the ledger could not tell whether something was news."""
+        with self._wake:
+            self._doubtful = True
+            self._due = min(self._due, time.monotonic() + SETTLE)
+            self._wake.notify_all()
 
     def _in_turn(self, turn: int) -> bool:
         with self._wake:
@@ -203,6 +212,8 @@ class Reconciler:
                     pause = interval or forever
                 else:
                     pause = self._backoff.next_delay() + (getattr(failure, "retry_after", None) or 0.0)
+            if self._doubtful:
+                pause = min(pause, SETTLE)
             self._due = time.monotonic() + min(pause, threading.TIMEOUT_MAX / 2)
         if failure is None and settled and closed is not None:
             logger.info("orders and positions agree with the broker's books")

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from firstock_ws._http import retry_after_seconds
+from firstock_ws._http import epoch_of_date, retry_after_seconds
 from firstock_ws._secrets import MASK, REDACTOR, Secret, get_logger
 from firstock_ws.errors import AuthenticationError, FirstockError, RateLimitError, ServerError
 from firstock_ws.protocol import check_rest_url
@@ -35,6 +35,8 @@ class Answer(NamedTuple):
     body: dict[str, Any]
     """Empty where the answer was no JSON object."""
     retry_after: float | None
+    epoch: int = 0
+    """When the server made the answer, epoch seconds by its own clock; 0 where it does not say."""
 
     @property
     def ok(self) -> bool:
@@ -76,6 +78,11 @@ class _Lines:
             for sock in self._sockets:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def down(self) -> bool:
+        """Whether they were cut."""
+        return self._down
 
     def forget(self) -> None:
         """Let go of the duplicates."""
@@ -173,9 +180,11 @@ class Rest:
         except (requests.exceptions.RequestException, OSError, ValueError, RuntimeError) as error:
             # RuntimeError: no thread to be had. The library's texts are not repeated: they may hold anything.
             problem = f"no connection ({type(error).__name__}): is the network up?"
-            if isinstance(error, requests.exceptions.Timeout) or late.finished.is_set():
+            if isinstance(error, requests.exceptions.Timeout):
                 problem = f"no answer within {self._timeout:g} s"
         finally:
+            if self._lines.down:
+                problem = f"no answer within {self._timeout:g} s"
             late.cancel()
             if late.ident is not None:
                 late.join()
@@ -189,7 +198,7 @@ class Rest:
         with requests.Session() as session:
             # No proxy, no .netrc, no certificates named by the environment: the stream does not use them either.
             session.trust_env = False
-            session.mount("http", _Adapter(self._context, self._lines))
+            session.mount("https://" if self._context else "http://", _Adapter(self._context, self._lines))
             if self._aborted.is_set():
                 raise ConnectionAbortedError
             with session.post(
@@ -206,6 +215,7 @@ class Rest:
                     response.status_code,
                     _object(_read(response)),
                     retry_after_seconds(response.headers.get("Retry-After")),
+                    epoch_of_date(response.headers.get("Date")),
                 )
 
 
@@ -246,18 +256,24 @@ def failure(what: str, answer: Answer, *, about_key: bool = True, hide: tuple[st
     refused = str(answer.body.get("status")).lower() == "failed"
     if not refused and status not in (401, 403):
         return ServerError(f"{what} failed: HTTP {status} with an answer that is not the broker's", status=status)
-    said = answer.said or "no reason given"
-    for secret in hide:
-        said = said.replace(secret, MASK)
-    text = f"{what} failed: {REDACTOR.redact(said)[:200]}"
-    code, name = answer.body.get("code"), answer.body.get("name")
-    if not about_key and status not in (401, 403) and str(code) not in ("401", "403"):
-        return ServerError(text, status=status)
     details = answer.body.get("error")
-    field = details.get("field") if isinstance(details, dict) else None
+    code = _clean(answer.body.get("code"), hide) or str(status)
+    text = f"{what} failed: {_clean(answer.said, hide) or 'no reason given'}"
+    if not about_key and status not in (401, 403) and code not in ("401", "403"):
+        return ServerError(text, status=status)
     return AuthenticationError(
         text,
-        field=field if isinstance(field, str) and field.strip() else None,
-        code=str(code) if code is not None else str(status),
-        name=name if isinstance(name, str) and name.strip() else None,
+        field=_clean(details.get("field") if isinstance(details, dict) else None, hide),
+        code=code,
+        name=_clean(answer.body.get("name"), hide),
     )
+
+
+def _clean(said: object, hide: tuple[str, ...]) -> str | None:
+    """Return a word of the broker's without secrets, None for a blank."""
+    if not isinstance(said, (str, int)) or not str(said).strip():
+        return None
+    text = str(said).strip()
+    for secret in hide:
+        text = text.replace(secret, MASK)
+    return REDACTOR.redact(text)[:200]

@@ -130,6 +130,7 @@ def login(
     data = answer.body.get("data")
     jkey = data.get("susertoken") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(jkey, str) or not jkey.strip():
+        del answer, data, jkey
         raise ServerError("login succeeded, but the answer holds no susertoken: try again", status=200)
     REDACTOR.remember(jkey.strip())
     return Session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -29,14 +30,15 @@ ENDED = frozenset({State.STOPPED, State.FAILED})
 class StateHolder:
     """The state of one client, written by whoever was given charge of it last.
 
-    Threads: the io thread and ``close()`` write, any thread reads or waits. Owned here, the lock is
-    ``_changed`` (a condition).
+    Threads: the io thread and ``close()`` write, any thread reads or waits. Owned here; the lock of the writers is
+    ``_changing``. Readers and waiters take none: a signal handler that closes may have interrupted one of them.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._changing = threading.Lock()
         self._state = State.STOPPED
         self._in_charge: object = None
+        self._waiters: list[threading.Lock] = []
 
     @property
     def now(self) -> State:
@@ -44,18 +46,23 @@ class StateHolder:
 
     def take_charge(self, writer: object) -> None:
         """Begin anew, as `State.CONNECTING`: from here on only `writer` can change the state."""
-        with self._changed:
+        with self._changing:
             self._in_charge = writer
-            self._state = State.CONNECTING
-            self._changed.notify_all()
+            self._change(State.CONNECTING)
 
     def set(self, writer: object, state: State) -> None:
         """Change the state, unless `writer` is not in charge any more or has ended."""
-        with self._changed:
+        with self._changing:
             # A stopped client stays stopped whatever a late thread has to say; one that failed stays failed.
             if writer is self._in_charge and self._state not in ENDED:
-                self._state = state
-                self._changed.notify_all()
+                self._change(state)
+
+    def _change(self, state: State) -> None:
+        self._state = state
+        while self._waiters:
+            # Its waiter may have given up and gone, or have been told already and come back.
+            with contextlib.suppress(IndexError, RuntimeError):
+                self._waiters.pop().release()
 
     def wait_for(self, condition: Callable[[State], bool], timeout: float | None) -> State | None:
         """Wait until `condition` of the state holds, `timeout` seconds at most; return that state, None if not.
@@ -63,10 +70,20 @@ class StateHolder:
         In slices: an endless wait on a lock could not be broken by Ctrl-C on Windows.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            while not condition(self._state):
+        changed = threading.Lock()
+        changed.acquire()
+        try:
+            while True:
+                if changed not in self._waiters:
+                    self._waiters.append(changed)
+                # Looked at when the lock is on the list: a change after this look releases it.
+                state = self._state
+                if condition(state):
+                    return state
                 left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
                 if left <= 0:
                     return None
-                self._changed.wait(left)
-            return self._state
+                changed.acquire(timeout=left)
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(changed)

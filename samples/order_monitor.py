@@ -1,10 +1,13 @@
 """Watches the account's orders without any quotes: open orders, fills, and whether the line is up.
 
-Order and position updates come for the account that connects; nothing has to be subscribed.
+Order and position updates come for the account that connects; nothing has to be subscribed. What happened before
+the program was started, or while the connection was down, comes from the broker's books.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate`` in another terminal, then
+Against the simulator, which needs no account: run ``firstock-ws simulate --rest-port 9101`` in another terminal,
+then
 
-    FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python order_monitor.py
+    FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_REST_URL=http://127.0.0.1:9101/V1 \\
+    FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python order_monitor.py
 
 Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
 login, leave FIRSTOCK_URL unset, and run ``python order_monitor.py``.
@@ -20,8 +23,10 @@ open_orders: dict[str, OrderUpdate] = {}
 
 def on_order_update(order: OrderUpdate) -> None:
     if order.is_fill:
+        # The order book knows how much was filled, but not at which price each time.
+        price = f"at {order.fill_price}" if order.source == "stream" else "(from the order book)"
         print(
-            f"fill {order.order_number}: {order.fill_quantity} at {order.fill_price},"
+            f"fill {order.order_number}: {order.fill_quantity} {price},"
             f" {order.filled_quantity} of {order.quantity} at {order.average_price} on average"
         )
     if order.is_final:
@@ -46,8 +51,8 @@ def on_close(code: int, reason: str) -> None:
 
 
 def on_reconnect(attempt: int, delay: float) -> None:
-    # Nobody sends again what happened meanwhile: a trader must know that the table may be out of date.
-    print(f"not connected, try {attempt} in {delay:.1f} s: updates may be missed")
+    # What happens meanwhile comes after the next connect: till then a trader must know that the table may be old.
+    print(f"not connected, try {attempt} in {delay:.1f} s: the table may be out of date")
 
 
 def on_noreconnect(error: FirstockError) -> None:
@@ -63,6 +68,7 @@ def main() -> int:
         user_id,
         jkey,
         url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+        rest_url=os.environ.get("FIRSTOCK_REST_URL"),
         on_order_update=on_order_update,
         on_position_update=on_position_update,
         on_connect=lambda: print("connected"),

@@ -232,8 +232,15 @@ def test_unsubscribed_instruments_are_forgotten_and_ignored(feed: Feeder) -> Non
     feed(FULL)
     feed.book.mute(["NSE:2885"])
     assert "NSE:2885" not in feed.book.view
-    assert feed.book.merge("NSE:2885", FULL, []) is None
+    assert feed.book.merge("NSE:2885", {"i_high_price": 130000}, []) is None
     feed.book.unmute(["NSE:2885"])
+    assert "NSE:2885" not in feed.book.view
+    # On its way before the server knew of either: the new snapshot comes behind it.
+    late = feed({"i_last_traded_price": 1000})
+    assert (late.open, late.high, late.last_price) == (1245.0, 1300.0, 10.0)
+    assert {"open", "high", "last_price"} <= late.changed
+    feed.book.mute(["NSE:2885"])
+    feed.book.start_afresh()
     assert feed({"i_last_traded_price": 1000}).open is None
 
 

@@ -202,7 +202,7 @@ def test_subclassing_watches_more_once_the_index_moves(sim: Simulator, start: Ca
 def test_order_monitor_keeps_a_table_through_a_lost_connection(
     sim: Simulator, start: Callable[..., Sample]
 ) -> None:
-    sample = start("order_monitor.py")
+    sample = start("order_monitor.py", FIRSTOCK_REST_URL=sim.rest_url)
     sample.expect("connected")
     slow = sim.place_order("NSE:2885", "B", 50, 100.0, fill=False)
     sample.expect(f"  {slow} BUY 50 RELIANCE-EQ at 100.0: OPEN")
@@ -211,13 +211,17 @@ def test_order_monitor_keeps_a_table_through_a_lost_connection(
     sample.expect(f"  {slow} BUY 30 RELIANCE-EQ at 100.0: OPEN")
     sample.expect("position RELIANCE-EQ: 20, realised -?0.0")
 
+    sim.refuse(503)
     sim.reset()
     sample.expect("connection ended: 1006 .+")
-    sample.expect(r"not connected, try 1 in \d\.\d s: updates may be missed")
+    sample.expect(r"not connected, try 1 in \d\.\d s: the table may be out of date")
+    sim.fill_order(slow, 10, 99.0)
+    sim.accept()
     sample.expect("connected")
+    sample.expect(rf"fill {slow}: 10 \(from the order book\), 30 of 50 at 99.0 on average")
 
-    sim.fill_order(slow, 30, 104.0)
-    sample.expect(f"fill {slow}: 30 at 104.0, 50 of 50 at 102.0 on average")
+    sim.fill_order(slow, 20, 104.0)
+    sample.expect(f"fill {slow}: 20 at 104.0, 50 of 50 at 101.0 on average")
     sample.expect(f"ended {slow}: COMPLETE ?")
     sample.expect("open orders: 0")
     refused = sim.place_order("NSE:2885", fill=False)

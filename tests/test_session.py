@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import stat
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 import responses
 
-from firstock_ws import AuthenticationError, FirstockError, RateLimitError, ServerError, Session, login, logout
+from firstock_ws import (
+    AuthenticationError,
+    FirstockError,
+    RateLimitError,
+    ServerError,
+    Session,
+    UsageError,
+    login,
+    logout,
+)
 from firstock_ws.session import API_URL
 
 PASSWORD, API_KEY, TOTP, JKEY = "my-Pass-word-1", "api-key-abcdef", "482913", "f" * 64
@@ -202,3 +213,48 @@ def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture, http: respon
     with caplog.at_level(logging.DEBUG):
         do_login()
     assert not any(secret in caplog.text for secret in (PASSWORD, API_KEY, TOTP, JKEY))
+
+
+def test_a_session_on_disk_is_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    session = Session("AB1234", JKEY, user_name="A TRADER")
+    path.write_text("of before")
+    path.chmod(0o644)
+    session.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Session.load(path) == session
+    assert [entry.name for entry in tmp_path.iterdir()] == ["session.json"]
+    for mode in (0o640, 0o604, 0o666):
+        path.chmod(mode)
+        with pytest.raises(UsageError, match="chmod 600") as caught:
+            Session.load(path)
+        assert JKEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"user_id": 1, "jkey": 5}', '{"user_id": "A", "jkey": " "}', "{"]
+)
+def test_a_file_that_holds_no_session(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "session.json"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match="no session"):
+        Session.load(path)
+
+
+def test_a_session_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        Session("AB1234", JKEY).save(tmp_path / "folder")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_the_key_of_a_loaded_session_is_hidden_from_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "0123456789abcdef-of-a-loaded-session"
+    Session("AB1234", key).save(tmp_path / "s")
+    loaded = Session.load(tmp_path / "s")
+    logging.getLogger("websocket").error("dialling %s", loaded.jkey)
+    assert key not in caplog.text
+    assert "dialling ***" in caplog.text

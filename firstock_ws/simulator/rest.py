@@ -162,6 +162,11 @@ class Call(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve(lambda path, raw: failed(405, "METHOD_NOT_ALLOWED", "", "use POST"))
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The ``Date`` of an answer: by the clock of the order updates, also where that is a virtual one."""
+        with self.server.world.changed:
+            return super().date_time_string(self.server.world.desk.epoch if timestamp is None else timestamp)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Write nothing: a request may hold a key anywhere."""
 

@@ -326,6 +326,11 @@ class Desk:
         order.ended = True
         return [self._report(order, "REJECTED", "Rejected", {"rejreason": reason})]
 
+    @property
+    def epoch(self) -> int:
+        """Epoch seconds by the clock that stamps the updates."""
+        return self._now() // NANO
+
     def _require_live(self, order: Order) -> None:
         if order.ended:
             raise ValueError(f"order {order.number} has ended with {order.last['status']}")

@@ -26,6 +26,13 @@ def say(**what: Any) -> None:
     sys.stdout.flush()
 
 
+def count_objects() -> dict[str, int]:
+    # A function of its own: the list must not keep what it counted alive.
+    things = gc.get_objects()
+    kept = sum(isinstance(thing, (Connection, WebSocket, WebSocketApp)) for thing in things)
+    return {"all": len(things), "connections": kept}
+
+
 def run(client: FirstockWS) -> None:
     with contextlib.suppress(FirstockError):
         client.run_forever()
@@ -73,9 +80,7 @@ def main() -> None:
         elif line.strip() == "orders":
             say(event="orders", orders=orders)
         elif line.strip() == "objects":
-            things = gc.get_objects()
-            kept = sum(type(thing) in (Connection, WebSocket, WebSocketApp) for thing in things)
-            say(event="objects", all=len(things), connections=kept)
+            say(event="objects", **count_objects())
         else:
             break
     client.close()

@@ -81,7 +81,7 @@ class Child:
             code = self._process.wait(DEADLINE)
         finally:
             self.kill()
-        assert (code, self._errors) == (0, "")
+        assert (code, self._errors) == (0, ""), (code, self._errors)
         assert KEY not in json.dumps(self._said)
 
     def kill(self) -> None:

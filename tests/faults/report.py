@@ -158,6 +158,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="write the table of faults and measured figures to FILE, if every test of every row passes",
     )
+    parser.addoption("--soak-seconds", type=float, default=60.0, help="how long the soak goes on (default: 60)")
+    parser.addoption("--soak-seed", type=int, help="the seed of the soak's faults (default: another in each run)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

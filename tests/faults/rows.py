@@ -158,6 +158,11 @@ ROWS = (
     ),
     Row("secrets-rest", "the REST side fails, with logging at DEBUG everywhere", "the key is nowhere, as above"),
     Row(
+        "books",
+        "the books of orders and positions can't be read: HTTP errors, other answers, cut, mute",
+        "`ReconcileError` once, `stats.gap_since` until it has succeeded; the stream does not notice",
+    ),
+    Row(
         "leaks",
         "1,000 reconnects with the garbage collector off",
         "no descriptor, thread, connection object or memory is left behind",

@@ -140,7 +140,7 @@ def test_ctrl_c_while_connecting_leaves_nothing(fault: Fault, sim: Simulator) ->
 
 
 TERM = {
-    "default": ("pass", -signal.SIGTERM, False),
+    "default": ("pass", -signal.SIGTERM, True),
     "sys.exit": ("signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))", 0, True),
     "close": ("signal.signal(signal.SIGTERM, lambda *_: client.close())", 0, True),
 }
