@@ -30,7 +30,7 @@ TROUBLE: dict[str, Callable[[Simulator], object]] = {
 }
 
 
-@pytest.mark.faults("secrets-rest", "books")
+@pytest.mark.faults("secrets-rest")
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_books_that_cannot_be_read(
     fault: Fault, sim: Simulator, trouble: str, monkeypatch: pytest.MonkeyPatch
