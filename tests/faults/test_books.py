@@ -17,6 +17,8 @@ from tests.support import connect, wait_until
 def test_fills_while_the_stream_is_down(fault: Fault, sim: Simulator) -> None:
     client, watched = fault.client(sim, rest_url=sim.rest_url)
     connect(client, sim)
+    # Else the books of the first connect may tell some of them before the stream does.
+    wait_until(lambda: client.stats.gap_since is None)
     numbers = [sim.place_order("NSE:2885", quantity=10, fill=False) for _ in range(50)]
     watched.wait("on_order_update", 3 * 50)
     sim.refuse(503)
@@ -54,6 +56,7 @@ def test_updates_lost_on_a_healthy_stream(fault: Fault, sim: Simulator) -> None:
 def test_updates_that_come_late(fault: Fault, sim: Simulator) -> None:
     client, watched = fault.client(sim, rest_url=sim.rest_url, reconcile_interval=0.1)
     connect(client, sim)
+    wait_until(lambda: client.stats.gap_since is None)
     sim.hold_updates()
     numbers = [sim.place_order("NSE:2885") for _ in range(20)]
     watched.wait("on_order_update", 20)
