@@ -13,6 +13,12 @@ from tests.faults.conftest import Fault
 from tests.support import connect, wait_until
 
 
+@pytest.fixture(autouse=True)
+def _books_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstock_ws.ledger.SETTLE", 0.2)
+    monkeypatch.setattr("firstock_ws.reconcile.SETTLE", 0.2)
+
+
 @pytest.mark.faults("missed")
 def test_fills_while_the_stream_is_down(fault: Fault, sim: Simulator) -> None:
     client, watched = fault.client(sim, rest_url=sim.rest_url)

@@ -59,7 +59,7 @@ def test_a_program_that_just_ends_says_goodbye(fault: Fault, sim: Simulator, end
     assert (ended, script.errors) == (code, "")
     if in_time:
         # Whether the callback or the main thread says its word first is open.
-        assert script.output.removeprefix("up\n") == "closed 1000\n"
+        assert script.output.removeprefix("up\n") == "closed 1000\n", (script.output, sim.close_codes)
         assert said_goodbye(sim)
 
 

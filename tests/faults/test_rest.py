@@ -33,6 +33,12 @@ TROUBLE: dict[str, Callable[[Simulator], object]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _books_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstock_ws.ledger.SETTLE", 0.2)
+    monkeypatch.setattr("firstock_ws.reconcile.SETTLE", 0.2)
+
+
 @pytest.mark.faults("secrets-rest")
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_books_that_cannot_be_read(
