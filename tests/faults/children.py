@@ -149,27 +149,28 @@ class Script:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            # Not as text: what a reader of lines has read ahead, communicate() would not find.
+            bufsize=0,
             env={**os.environ, "FIRSTOCK_TEST_KEY": KEY, "PYTHONWARNINGS": "error"},
         )
 
     def line(self) -> str:
         """Wait for the next line that it prints."""
         assert self._process.stdout is not None
-        return self._process.stdout.readline().rstrip("\n")
+        return self._process.stdout.readline().decode().rstrip("\n")
 
     def tell(self, line: str) -> None:
         """Give it a line to read."""
         assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
+        self._process.stdin.write(f"{line}\n".encode())
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
 
     def wait(self) -> tuple[int, float]:
         """Wait for its end; return its exit code, and the `time.monotonic()` of its end."""
-        self.output, self.errors = self._process.communicate(timeout=3 * DEADLINE)
+        output, errors = self._process.communicate(timeout=3 * DEADLINE)
+        self.output, self.errors = output.decode(), errors.decode()
         ended = time.monotonic()
         assert KEY not in self.output + self.errors
         return self._process.returncode, ended
