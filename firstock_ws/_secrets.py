@@ -7,9 +7,11 @@ carries the filter below.
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import os
+import re
 import threading
 import traceback
 from collections import OrderedDict
@@ -17,6 +19,23 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 MAX_REMEMBERED = 256
+TELLING = 12
+"""Letters of a secret's beginning that are hidden without the rest; fewer may be a word like any other."""
+
+
+_PERCENT = re.compile("%[0-9A-F]{2}")
+
+
+def _without_pieces(text: str, spelling: str, start: str) -> str:
+    """Return `text` without what is left of a secret where something cut it short, as close reasons are."""
+    place = text.find(start)
+    while place >= 0:
+        end = place + len(start)
+        while end < len(text) and text[end] == spelling[end - place : end - place + 1]:
+            end += 1
+        text = text[:place] + MASK + text[end:]
+        place = text.find(start, place + len(MASK))
+    return text
 
 
 class Secret:
@@ -62,7 +81,9 @@ class Redactor(logging.Filter):
         spellings |= {repr(secret + "'\"")[1:-4], repr(secret.encode() + b"'\"")[2:-4], json.dumps(secret)[1:-1]}
         spellings |= {spelling.replace("\\'", "'") for spelling in spellings}
         spellings |= {spelling.replace("/", "\\/") for spelling in spellings}
-        # Servers and log pipelines like to change the case, of percent signs' digits too.
+        spellings |= {_PERCENT.sub(lambda found: found[0].lower(), spelling) for spelling in spellings}
+        spellings |= {html.escape(spelling) for spelling in spellings}
+        # Servers and log pipelines like to change the case.
         spellings |= {spelling.lower() for spelling in spellings} | {spelling.upper() for spelling in spellings}
         with self._lock:
             self._spellings[secret] = tuple(spellings)
@@ -71,13 +92,16 @@ class Redactor(logging.Filter):
                 self._spellings.popitem(last=False)
             everything = (spelling for spellings in self._spellings.values() for spelling in spellings)
             # Longest first: a secret may be a part of another.
-            self._known = tuple(sorted(everything, key=len, reverse=True))
+            self._known = tuple(sorted(set(everything), key=len, reverse=True))
 
     def redact(self, text: str) -> str:
         """Return `text` without any secret in it."""
         for spelling in self._known:
             if spelling in text:
                 text = text.replace(spelling, MASK)
+            start = spelling[:TELLING]
+            if len(spelling) > TELLING and start in text:
+                text = _without_pieces(text, spelling, start)
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -97,7 +121,17 @@ class Redactor(logging.Filter):
 REDACTOR = Redactor()
 
 # websocket-client logs through its one logger, also what another library turned on with enableTrace(True).
-for library_logger in ("websocket", "urllib3.connectionpool", "urllib3.util.retry"):
+# Of urllib3, under requests, each module has its own.
+_URLLIB3 = (
+    "connection",
+    "connectionpool",
+    "poolmanager",
+    "response",
+    "util.retry",
+    "util.ssl_",
+    "http2.connection",
+)
+for library_logger in ("websocket", "requests", *(f"urllib3.{module}" for module in _URLLIB3)):
     logging.getLogger(library_logger).addFilter(REDACTOR)
 logging.getLogger("firstock_ws").addHandler(logging.NullHandler())
 

@@ -119,7 +119,9 @@ CALLBACK_ARGUMENTS = {
 
 
 def _refuse_other_arguments(name: str, function: Callable[..., object], *first: str) -> None:
-    """Raise TypeError for a function that can't be called as `name` will be: every call would fail."""
+    """Raise TypeError for a function that can't be called as `name` will be: calls would fail, or do nothing."""
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{name} must be a plain function: nobody awaits it; hand over to your event loop in it")
     try:
         signature = inspect.signature(function)
     except ValueError:

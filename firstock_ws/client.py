@@ -118,7 +118,7 @@ class FirstockWS(Callbacks):
         """
         self._settings = Settings(
             url=url,
-            rest_url=rest_url or (API_URL if url in (V1_URL, V2_URL) else None),
+            rest_url=API_URL if rest_url is None and url in (V1_URL, V2_URL) else rest_url,
             user_id=user_id,
             ssl_context=ssl_context,
             connect_timeout=connect_timeout,

@@ -35,6 +35,8 @@ class Keys:
     @staticmethod
     def _known(key: str) -> Secret:
         key = key.strip()
+        if not key.isprintable():
+            raise ValueError(f"the jKey holds signs that no key has: give {_WANTED}")
         REDACTOR.remember(key)
         return Secret(key)
 
@@ -68,7 +70,7 @@ class Keys:
             failure = error
         if failure is not None:
             raise ConnectError(f"jkey() raised {type(failure).__name__}; the log has the traceback") from failure
-        if not isinstance(key, str) or not key.strip():
+        if not isinstance(key, str) or not key.strip() or not key.strip().isprintable():
             raise AuthenticationError(
                 f"jkey() returned {type(key).__name__} without a key in it: return {_WANTED}"
             )

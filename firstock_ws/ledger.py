@@ -1,8 +1,9 @@
 """What the user has been told of each order and position: tells news in a book, and old news on the stream.
 
-An order only ever moves on: its filled quantity grows, and after an end state nothing follows. A position's
-quantities bought and sold only grow within a day. By these facts two reports of the same thing are put in order,
-since neither the stream nor the books carry a number that would do it.
+Neither the stream nor the books number their reports. What puts two of the same order in order: its filled
+quantity only grows, and after an end state nothing follows. Where that does not decide, the later word counts: a
+book's, unless the stream spoke shortly before it, since books may lag; the stream's, unless it repeats what a book
+told first.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from firstock_ws.models._fields import whole_number
 
 MAX_ENTRIES = 50_000
 """Orders, and positions, that are remembered; the ones that moved last."""
-SETTLE = 1.0
+SETTLE = 2.0
 """Seconds for which a book may lag behind the stream: what the stream told since then is not corrected by it."""
+LATE = 10.0
+"""Seconds for which the stream may lag behind a book, where the reports bear no time that tells."""
+NEW_DAY = 60.0
+"""Seconds after which fewer traded than before means another day, not an old report."""
 
 # Waiting for the exchange, waiting for the trigger, at the exchange; what is not here counts as the first.
 _RANKS = {"TRIGGER_PENDING": 1, "OPEN": 2}
@@ -28,17 +33,26 @@ _FINAL = 3
 
 
 class _OrderFacts(NamedTuple):
-    """What both sources tell of an order, in the order in which it decides."""
+    """What both sources tell of an order."""
 
     filled: int
     rank: int
-    status: str | None
-    quantity: int | None
-    price: float | None
+    terms: tuple[object, ...]
+    """Status, quantity, price, trigger price, price type."""
+
+    @property
+    def final(self) -> bool:
+        return self.rank == _FINAL
+
+    def agrees(self, other: _OrderFacts) -> bool:
+        """Whether both tell the same; what one of them does not tell counts as the same."""
+        same = all(a == b or a is None or b is None for a, b in zip(self.terms, other.terms, strict=True))
+        return self.filled == other.filled and same
 
 
 class _PositionFacts(NamedTuple):
-    traded: int
+    traded: int | None
+    """Bought and sold today, together; None where that is not told."""
     net: int | None
 
 
@@ -52,9 +66,9 @@ class _Told(Generic[_Facts]):
     facts: _Facts
     at: float
     awaited: bool = False
-    """From the book: the stream's own report of the same may still come, and is no news then."""
+    """From a book: the stream's own report of the same may still come, and is no news then."""
     book_epoch: int = 0
-    """The server's second at which that book was made; what the stream stamped later is news."""
+    """The server's second at which that book was made; 0 where it is not known."""
     stamp: tuple[int, int] = (0, 0)
     raw: object = None
 
@@ -74,6 +88,10 @@ class LedgerCounts(NamedTuple):
 
     book_updates: int
     stale_updates: int
+
+
+def _no_doubt() -> None:
+    """Nobody reads the books."""
 
 
 class Ledger:
@@ -96,7 +114,6 @@ class Ledger:
         self._lock = threading.Lock()
         self._orders: _Table[_OrderFacts] = _Table()
         self._positions: _Table[_PositionFacts] = _Table()
-        self._day: object = None
         self._book_updates = 0
         self._stale_updates = 0
 
@@ -105,13 +122,6 @@ class Ledger:
         with self._lock:
             return LedgerCounts(self._book_updates, self._stale_updates)
 
-    def begin_day(self, day: object) -> None:
-        """Forget the positions of another day, whose quantities start again from 0."""
-        with self._lock:
-            if day != self._day:
-                self._day = day
-                self._positions.clear()
-
     # --- from the stream -----------------------------------------------------------------------------------
 
     def stream_order(self, update: OrderUpdate) -> None:
@@ -119,30 +129,30 @@ class Ledger:
         with self._lock:
             if self._follow:
                 told = self._orders.get(update.order_number)
-                facts, stamp = _order_facts(update), _stamp(update)
-                if told is not None and _is_old_order(told, facts, stamp, update):
+                facts, stamp, now = _order_facts(update, told), _stamp(update), time.monotonic()
+                update = _with_all_fills(update, facts)
+                if told is not None and _is_old_order(told, facts, stamp, update.raw, now):
                     self._stale_updates += 1
-                    # The stream has caught up with the book: what it says from now on is news.
-                    told.awaited = told.awaited and facts != told.facts
-                    if told.awaited and facts[:2] == told.facts[:2]:
+                    if facts.agrees(told.facts):
+                        # The stream has caught up with the book: what it says from now on is news.
+                        told.awaited = False
+                    elif update.raw != told.raw and facts.filled >= told.facts.filled:
                         self.on_doubt()
                     return
-                now = time.monotonic()
                 self._orders.remember(update.order_number, _Told(facts, now, stamp=stamp, raw=update.raw))
             self._put("on_order_update", update)
 
     def stream_position(self, update: PositionUpdate) -> None:
         """Deliver `update` unless the user knows as much, or more, of that position."""
         with self._lock:
-            facts = _position_facts(update)
-            if self._follow and facts is not None:
-                key = (update.instrument, update.product)
+            if self._follow:
+                key, facts, now = _position_key(update), _position_facts(update), time.monotonic()
                 told = self._positions.get(key)
-                if told is not None and _is_old_position(told, facts, update.raw):
+                if told is not None and _is_old_position(told, facts, update.raw, now):
                     self._stale_updates += 1
                     told.awaited = told.awaited and facts != told.facts
                     return
-                self._positions.remember(key, _Told(facts, time.monotonic(), raw=update.raw))
+                self._positions.remember(key, _Told(facts, now, raw=update.raw))
             self._put("on_position_update", update)
 
     # --- from the books ------------------------------------------------------------------------------------
@@ -158,20 +168,22 @@ class Ledger:
             Whether that is settled: False if the stream told something else so shortly before that either may be
             the newer, so that the book should be read again.
         """
-        facts = _order_facts(update)
         with self._lock:
             told = self._orders.get(update.order_number)
-            filled = facts.filled
+            facts = _order_facts(update, told)
+            update, gained = _with_all_fills(update, facts), facts.filled
             if told is not None:
                 known = told.facts
-                ended = known.rank == _FINAL and (facts.rank < _FINAL or facts.filled <= known.filled)
-                if ended or facts == known or facts[:2] < known[:2]:
+                if facts.agrees(known) or facts.filled < known.filled:
                     return True
-                if facts[:2] == known[:2] and told.at > asked_at - SETTLE:
+                if known.final and not (facts.final and facts.filled > known.filled):
+                    return True
+                moved_on = facts.filled > known.filled or facts.final
+                if not moved_on and told.at > asked_at - SETTLE:
                     return False
-                filled -= known.filled
-            if filled > 0:
-                update = replace(update, fill_quantity=filled)
+                gained -= known.filled
+            if gained > 0:
+                update = replace(update, fill_quantity=gained)
             stamp = told.stamp if told is not None else (0, 0)
             self._orders.remember(update.order_number, _Told(facts, time.monotonic(), True, epoch, stamp))
             self._book_updates += 1
@@ -180,16 +192,17 @@ class Ledger:
 
     def book_position(self, update: PositionUpdate, asked_at: float) -> bool:
         """Deliver `update` if it is news; arguments and result are like those of `book_order`."""
-        facts = _position_facts(update)
-        if facts is None:
-            return True
-        key = (update.instrument, update.product)
+        key, facts = _position_key(update), _position_facts(update)
         with self._lock:
             told = self._positions.get(key)
             if told is not None:
-                if facts == told.facts or facts.traded < told.facts.traded:
+                known = told.facts
+                if facts == known:
                     return True
-                if facts.traded == told.facts.traded and told.at > asked_at - SETTLE:
+                if _fewer(facts, known):
+                    if told.at > asked_at - NEW_DAY:
+                        return True
+                elif facts.traded == known.traded and told.at > asked_at - SETTLE:
                     return False
             self._positions.remember(key, _Told(facts, time.monotonic(), True))
             self._book_updates += 1
@@ -197,19 +210,20 @@ class Ledger:
             return True
 
 
-def _no_doubt() -> None:
-    """Nobody reads the books."""
-
-
-def _order_facts(update: OrderUpdate) -> _OrderFacts:
+def _order_facts(update: OrderUpdate, told: _Told[_OrderFacts] | None) -> _OrderFacts:
+    filled, known = update.filled_quantity, told.facts.filled if told is not None else 0
+    if filled is None or (update.is_final and filled < known):
+        # Not told is not none: a cancelled order keeps what was filled of it, also where the report does not.
+        filled = known
     rank = _FINAL if update.is_final else _RANKS.get(update.status or "", 0)
-    return _OrderFacts(update.filled_quantity or 0, rank, update.status, update.quantity, update.price)
+    terms = (update.status, update.quantity, update.price, update.trigger_price, update.price_type)
+    return _OrderFacts(filled, rank, terms)
 
 
-def _position_facts(update: PositionUpdate) -> _PositionFacts | None:
-    """None for a position that does not say what was traded: nothing can be compared then."""
-    bought, sold = update.day_buy_quantity, update.day_sell_quantity
-    return None if bought is None or sold is None else _PositionFacts(bought + sold, update.net_quantity)
+def _with_all_fills(update: OrderUpdate, facts: _OrderFacts) -> OrderUpdate:
+    if facts.filled == (update.filled_quantity or 0):
+        return update
+    return replace(update, filled_quantity=facts.filled)
 
 
 def _stamp(update: OrderUpdate) -> tuple[int, int]:
@@ -221,19 +235,42 @@ def _stamp(update: OrderUpdate) -> tuple[int, int]:
 
 
 def _is_old_order(
-    told: _Told[_OrderFacts], facts: _OrderFacts, stamp: tuple[int, int], update: OrderUpdate
+    told: _Told[_OrderFacts], facts: _OrderFacts, stamp: tuple[int, int], raw: object, now: float
 ) -> bool:
     known = told.facts
-    if facts.filled != known.filled:
-        return facts.filled < known.filled
-    if known.rank == _FINAL > facts.rank or update.raw == told.raw or (stamp[0] and stamp < told.stamp):
+    if raw == told.raw or facts.filled < known.filled:
         return True
-    # The stream tells its own steps in order, also when a change of the order takes it back to PENDING. But of
-    # what the book told first, it may still tell the steps up to there, and that one itself. Its stamps are whole
-    # seconds: of the book's own second nobody can tell, and the book is read again.
-    return told.awaited and facts.rank <= known.rank and not 0 < told.book_epoch < stamp[0]
+    if known.final:
+        return not (facts.final and facts.filled > known.filled)
+    if facts.filled > known.filled or facts.final:
+        return False
+    if told.awaited:
+        if facts.agrees(known):
+            return True
+        # Of what the book told first, the stream may still tell the steps up to there, and that one itself. Its
+        # stamps are whole seconds as the book's date is: of the same second nobody can tell.
+        if told.book_epoch and stamp[0]:
+            return stamp[0] <= told.book_epoch
+        return now < told.at + LATE and facts.rank <= known.rank
+    # The stream tells its own steps in order, also when a change of the order takes it back to PENDING.
+    return all(stamp) and all(told.stamp) and stamp < told.stamp
 
 
-def _is_old_position(told: _Told[_PositionFacts], facts: _PositionFacts, raw: object) -> bool:
-    known = told.facts
-    return facts.traded < known.traded or raw == told.raw or (told.awaited and facts == known)
+def _position_key(update: PositionUpdate) -> Hashable:
+    return update.instrument or update.trading_symbol, update.product
+
+
+def _position_facts(update: PositionUpdate) -> _PositionFacts:
+    bought, sold = update.day_buy_quantity, update.day_sell_quantity
+    traded = None if bought is None and sold is None else (bought or 0) + (sold or 0)
+    return _PositionFacts(traded, update.net_quantity)
+
+
+def _fewer(facts: _PositionFacts, known: _PositionFacts) -> bool:
+    return facts.traded is not None and known.traded is not None and facts.traded < known.traded
+
+
+def _is_old_position(told: _Told[_PositionFacts], facts: _PositionFacts, raw: object, now: float) -> bool:
+    if raw == told.raw or (told.awaited and facts == told.facts):
+        return True
+    return _fewer(facts, told.facts) and now < told.at + NEW_DAY

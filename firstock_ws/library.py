@@ -24,7 +24,7 @@ BODY_PATIENCE = 1.0
 """Seconds that each part of a refusal may take to come, once its status is known."""
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
-SLOWEST = 500.0
+SLOWEST = 200.0
 """Bytes a second; a frame that comes slower than this is taken for one that will never end."""
 NOT_REFUSED = frozenset({101, 301, 302, 303, 307, 308})
 """Statuses that are no refusal of the upgrade: done, or a redirect, which is refused by us."""
@@ -92,7 +92,7 @@ class Upgrade:
 class Frames(frame_buffer):
     """Reads frames; one that claims to be too long is refused before its payload is asked for.
 
-    Threads: the io thread reads, the keeper looks at the two times. Each is written by one thread, in one step.
+    Threads: the io thread reads, the keeper looks at the times. Each is written by one thread, in one step.
     """
 
     def __init__(self, recv: Callable[[int], bytes], limit: int) -> None:
@@ -105,12 +105,17 @@ class Frames(frame_buffer):
         self._limit = limit
         self.heard_at = time.monotonic()
         """When the last byte came."""
-        self.due_at: float | None = None
-        """When the frame that has begun must be whole; None between frames."""
+        self.began_at: float | None = None
+        """When the frame that is being read began; None between frames."""
+        self.read = 0
+        """Bytes of that frame that have come."""
 
     def _heard(self, size: int) -> bytes:
         received = self._recv(size)
         self.heard_at = time.monotonic()
+        if self.began_at is None:
+            self.read, self.began_at = 0, self.heard_at
+        self.read += len(received)
         return received
 
     def recv_length(self) -> None:
@@ -118,11 +123,10 @@ class Frames(frame_buffer):
         length = self.length or 0
         if length > self._limit:
             raise TooLargeError(f"a frame of {length} bytes came; max_message_size is {self._limit}")
-        self.due_at = time.monotonic() + length / SLOWEST
 
     def recv_frame(self) -> Any:
         frame = super().recv_frame()
-        self.due_at = None
+        self.began_at = None
         return frame
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from firstock_ws.library import Frames
+from firstock_ws.library import SLOWEST, Frames
 
 STALL = 1.0
 """A keeper that wakes this many seconds late was frozen with its process: the server is not to blame."""
@@ -91,11 +91,14 @@ class Liveness:
         return Look(dead=f"the server answers pings, but sent no data for {now - self._data_at:.1f} s")
 
     def _frame(self, now: float, frozen: bool) -> Look:
-        due = self._frames.due_at
-        if due is None or frozen:
+        began, read, patience = self._frames.began_at, self._frames.read, self._interval + self._timeout
+        if began is None or frozen:
             return _NOTHING
-        due += self._interval + self._timeout
-        return Look(pause=due - now) if now < due else Look(dead="a frame has begun and does not come to its end")
+        if now < began + patience:
+            return Look(pause=began + patience - now)
+        if read < (now - began) * SLOWEST:
+            return Look(dead=f"a frame comes too slowly, {read} bytes of it in {now - began:.1f} s")
+        return Look(pause=self._timeout)
 
 
 _NOTHING = Look(pause=3600.0)

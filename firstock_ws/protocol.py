@@ -28,6 +28,10 @@ SUBSCRIBE_GREEKS = "subscribe-option-greeks"
 UNSUBSCRIBE_GREEKS = "unsubscribe-option-greeks"
 
 _INSTRUMENT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*:[^\s:|]+")
+# Not "auth" alone: AUTHUM is a symbol, and a subscription may be "not authorised" for an exchange.
+_BAD_KEY = re.compile(
+    r"unauth|not authenticated|authentication failed|jkey|(session|token|key)\W+(has\W+)?expired"
+)
 _SESSION_LIMIT = re.compile(r"max\w*\s+sessions?\s+limit", re.IGNORECASE)
 
 
@@ -71,10 +75,10 @@ def check_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
     except (ValueError, TypeError, AttributeError):
         good = False
-    if not good:
+    if not good or " " in url:
         raise ValueError(f'url must look like "{V1_URL}" or "ws://127.0.0.1:9100/ws"')
     if parts.query or parts.fragment or parts.username or parts.password:
         raise ValueError("url must end with its path: user id and jKey are added to it by the client")
@@ -89,10 +93,10 @@ def check_rest_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
     except (ValueError, TypeError, AttributeError):
         good = False
-    if not good or parts.query or parts.fragment or parts.username or parts.password:
+    if not good or " " in url or parts.query or parts.fragment or parts.username or parts.password:
         raise ValueError(f'the REST address must look like "{API_URL}" or "http://127.0.0.1:9101/V1"')
     return url.rstrip("/")
 
@@ -202,13 +206,16 @@ def parts(message: object) -> Iterator[Part]:
 
 
 def verdict(fields: dict[str, Any]) -> Verdict:
-    """Return what the session frame `fields` says: `status` decides, the texts only tell failures apart."""
+    """Return what the session frame `fields` says: `status` decides, the texts only tell failures apart.
+
+    Before the key is accepted, any failure but the session limit is about the key, whatever this returns.
+    """
     status = str(fields.get("status")).strip().lower()
     if status == "success":
         return Verdict.AUTHENTICATED
     words = json.dumps(fields).lower()
     if says_session_limit(words):
         return Verdict.SESSION_LIMIT
-    if "auth" in words:
+    if _BAD_KEY.search(words):
         return Verdict.UNAUTHENTICATED
     return Verdict.OTHER

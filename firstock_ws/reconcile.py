@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from firstock_ws._secrets import Secret, get_logger
@@ -22,6 +22,10 @@ logger = get_logger("firstock_ws.reconcile")
 
 CALL_TIMEOUT = 10.0
 """Seconds that reading one book may take."""
+CONFIRMED = 2
+"""Readings after a connect that close the gap: a book that lags may not know yet at the first."""
+LONGEST_RESTLESS = 60.0
+"""Seconds between readings, at most, while an order does not come to rest and there is no timer."""
 STOP_LIMIT = 1.0
 """Seconds that `Reconciler.stop` waits for the thread; only a name look-up takes longer to end."""
 
@@ -68,6 +72,11 @@ class Reconciler:
         self._checked_at: datetime | None = None
         self._told = False
         self._doubtful = False
+        self._failing = False
+        self._readings = 0
+        """Times that the books were read since the connection came up."""
+        self._restless = 0
+        """Times in a row that they had to be read again soon."""
         self._bad_names: set[str] = set()
         self._reconciles = 0
         self._failures = 0
@@ -118,12 +127,13 @@ class Reconciler:
         """The stream is up: read the books now, with `key`."""
         if not self.enabled:
             return
-        self._ledger.begin_day(_trading_day())
         with self._wake:
             self._key = key
             self._turn += 1
             self._due = time.monotonic()
             self._gap_since = self._gap_since or datetime.now(IST)
+            self._readings = self._restless = 0
+            self._failing = False
             self._backoff.reset()
             self._wake.notify_all()
 
@@ -183,51 +193,60 @@ class Reconciler:
         """Read the books again when they have settled: the ledger could not tell whether something was news."""
         with self._wake:
             self._doubtful = True
-            self._due = min(self._due, time.monotonic() + SETTLE)
-            self._wake.notify_all()
+            if not self._failing and self._readings >= CONFIRMED:
+                self._due = min(self._due, time.monotonic() + SETTLE * 2.0**self._restless)
+                self._wake.notify_all()
 
     def _in_turn(self, turn: int) -> bool:
         with self._wake:
             return self._turn == turn
 
     def _done(self, turn: int, settled: bool, failure: FirstockError | None) -> None:
-        interval = self._settings.reconcile_interval
-        forever = float("inf")
         with self._wake:
             if self._turn != turn:
                 return
-            now, closed, tell = datetime.now(IST), self._gap_since, False
+            gap, tell = self._gap_since, False
             if failure is None:
                 self._reconciles += 1
+                self._readings += 1
+                self._failing = False
                 self._backoff.reset()
-                pause = SETTLE if not settled else interval or forever
-                if settled:
-                    self._gap_since, self._checked_at, self._told = None, now, False
+                pause = self._pause_after_success(settled)
+                if self._readings >= CONFIRMED:
+                    self._gap_since, self._checked_at, self._told = None, datetime.now(IST), False
             else:
                 self._failures += 1
-                self._gap_since = closed = self._gap_since or self._checked_at or now
+                self._failing = True
+                self._gap_since = gap = gap or self._checked_at or datetime.now(IST)
                 tell, self._told = not self._told, True
-                if isinstance(failure, AuthenticationError):
-                    # The broker does not take this key: asking again at once would look like an attack.
-                    pause = interval or forever
-                else:
-                    pause = self._backoff.next_delay() + (getattr(failure, "retry_after", None) or 0.0)
-            if self._doubtful:
-                pause = min(pause, SETTLE)
+                pause = self._pause_after(failure)
             self._due = time.monotonic() + min(pause, threading.TIMEOUT_MAX / 2)
-        if failure is None and settled and closed is not None:
-            logger.info("orders and positions agree with the broker's books")
-        elif failure is not None:
+        if failure is not None:
             logger.warning("the books could not be read: %s", failure)
-        if tell and closed is not None:
+        elif gap is not None and self._gap_since is None:
+            logger.info("orders and positions agree with the broker's books")
+        if failure is not None and tell and gap is not None:
             error = ReconcileError(
-                f"order and position updates since {closed:%H:%M:%S} may be missing, the books could not be read: "
-                f"{failure}; it is tried again, Stats.gap_since tells when it has succeeded"
+                f"order and position updates since {gap:%H:%M:%S} may be missing, the books could not be read: "
+                f"{failure}; Stats.gap_since tells when they could be"
             )
             error.__cause__ = failure
             self._report(error)
 
+    def _pause_after_success(self, settled: bool) -> float:
+        interval = self._settings.reconcile_interval
+        if self._readings < CONFIRMED:
+            return SETTLE
+        if settled and not self._doubtful:
+            self._restless = 0
+            return interval or float("inf")
+        # An order that is changed again and again is never settled: that must not become a stream of requests.
+        self._restless += 1
+        return min(SETTLE * 2.0**self._restless, interval or LONGEST_RESTLESS)
 
-def _trading_day() -> object:
-    """The broker's day ends with its keys, about 03:00 IST."""
-    return (datetime.now(IST) - timedelta(hours=3)).date()
+    def _pause_after(self, failure: FirstockError) -> float:
+        if isinstance(failure, AuthenticationError):
+            # The broker does not take this key: asking again at once would look like an attack.
+            return self._settings.reconcile_interval or float("inf")
+        asked: float = getattr(failure, "retry_after", None) or 0.0
+        return asked + self._backoff.next_delay()

@@ -23,8 +23,8 @@ from firstock_ws.tls import default_context
 
 logger = get_logger("firstock_ws.rest")
 
-MAX_ANSWER = 32 * 2**20
-"""Bytes of an answer that are read: a book of some ten thousand orders."""
+MAX_ANSWER = 16 * 2**20
+"""Bytes of an answer that are read: a book of some twenty thousand orders."""
 _CHUNK = 65_536
 
 
@@ -184,7 +184,7 @@ class Rest:
                 problem = f"no answer within {self._timeout:g} s"
         finally:
             if self._lines.down:
-                problem = f"no answer within {self._timeout:g} s"
+                answer, problem = None, f"no answer within {self._timeout:g} s"
             late.cancel()
             if late.ident is not None:
                 late.join()
@@ -207,6 +207,8 @@ class Rest:
                     name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()
                 },
                 timeout=self._timeout,
+                # A small compressed answer can unpack to one that fills the memory.
+                headers={"Accept-Encoding": "identity"},
                 # Not followed: a redirect would carry the credentials to another address.
                 allow_redirects=False,
                 stream=True,
@@ -221,6 +223,8 @@ class Rest:
 
 def _read(response: requests.Response) -> bytes:
     body = bytearray()
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise requests.exceptions.ContentDecodingError("compressed, though we asked for none")
     for chunk in response.iter_content(_CHUNK):
         body += chunk
         if len(body) > MAX_ANSWER:

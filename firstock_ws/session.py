@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import stat
+import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -36,15 +37,14 @@ class Session:
             OSError: the file can't be written.
         """
         target = Path(path)
-        beside = target.with_name(f".{target.name}.{os.getpid()}.new")
-        # Made with its final mode, and put in place whole: at no moment can another user read it, or half of it.
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Made for its owner alone, and put in place whole: at no moment can another user read it, or half of it.
+        descriptor, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with open(descriptor, "w", encoding="utf-8") as file:
                 json.dump(asdict(self), file)
             os.replace(beside, target)
         except BaseException:
-            beside.unlink(missing_ok=True)
+            Path(beside).unlink(missing_ok=True)
             raise
 
     @classmethod
@@ -55,22 +55,28 @@ class Session:
             UsageError: others than the owner can read or write the file, or it holds no session.
             OSError: the file can't be read.
         """
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             status = os.fstat(file.fileno())
             # Windows has no such bits: there the folder decides who can read it.
             if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
                 name = os.fspath(path)
                 raise UsageError(f"others can read {name}: chmod 600 it, and log in again if they may have")
-            text = file.read()
-        session: Session | None = None
-        try:
-            session = cls(**json.loads(text))
-        except (ValueError, TypeError):
-            del text
-        if session is None or not isinstance(session.jkey, str) or not session.jkey.strip():
+            session = cls._read(file.read())
+        if session is None:
             raise UsageError(f"{os.fspath(path)} holds no session: log in again and save it")
         REDACTOR.remember(session.jkey)
         return session
+
+    @classmethod
+    def _read(cls, text: bytes) -> Session | None:
+        try:
+            session = cls(**json.loads(text))
+        except (ValueError, TypeError, RecursionError):
+            return None
+        needed = (session.user_id, session.jkey)
+        given = (*needed, *filter(None, (session.account_id, session.user_name, session.email)))
+        good = all(isinstance(value, str) for value in given) and all(value.strip() for value in needed)
+        return session if good else None
 
 
 def login(

@@ -14,6 +14,8 @@ SMALLEST_MESSAGE = 1_024
 
 _SECONDS = ("reconnect_max_delay", "connect_timeout", "io_timeout", "ping_interval", "ping_timeout")
 _SECONDS_OR_NONE = ("stale_after", "reconcile_interval")
+_WHOLE = ("max_message_size", "max_pending")
+_WHOLE_OR_NONE = ("reconnect_max_tries",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +51,22 @@ class Settings:
         protocol.check_url(self.url)
         if self.rest_url is not None:
             protocol.check_rest_url(self.rest_url)
+        for name in (*_SECONDS, *_SECONDS_OR_NONE, *_WHOLE, *_WHOLE_OR_NONE):
+            number = getattr(self, name)
+            if number is None and name in (*_SECONDS_OR_NONE, *_WHOLE_OR_NONE):
+                continue
+            kinds = int if name in (*_WHOLE, *_WHOLE_OR_NONE) else (int, float)
+            if not isinstance(number, kinds) or isinstance(number, bool):
+                what = "a whole number" if kinds is int else "a number of seconds"
+                raise TypeError(f"{name} must be {what}, not {number!r}")
+        for name in ("reconnect", "reconcile"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
+        if self.ssl_context is not None and not isinstance(self.ssl_context, ssl.SSLContext):
+            raise TypeError(f"ssl_context must be an ssl.SSLContext, not {type(self.ssl_context).__name__}")
         for name in (*_SECONDS, *_SECONDS_OR_NONE):
             number = getattr(self, name)
-            if number is None and name in _SECONDS_OR_NONE:
+            if number is None:
                 continue
             if not 0 < number <= LONGEST:
                 raise ValueError(f"{name} must be above 0 and at most {LONGEST:.0f} seconds, not {number!r}")

@@ -68,7 +68,7 @@ def main() -> int:
         user_id,
         jkey,
         url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-        rest_url=os.environ.get("FIRSTOCK_REST_URL"),
+        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
         on_order_update=on_order_update,
         on_position_update=on_position_update,
         on_connect=lambda: print("connected"),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from firstock_ws import OrderUpdate
 from firstock_ws.simulator import Simulator
 from tests.conftest import ClientMaker
@@ -37,3 +41,16 @@ def test_orders_are_typed_and_positions_move(make_client: ClientMaker, sim: Simu
     sim.reject_order(sim.place_order("NSE:2885", fill=False), "RED:margin shortfall")
     wait_until(lambda: watched.of("on_order_update")[-1].status == "REJECTED")
     assert watched.of("on_order_update")[-1].rejection_reason == "RED:margin shortfall"
+
+
+def test_functions_that_nobody_would_run_are_refused(make_client: ClientMaker) -> None:
+    async def later(quote: object) -> None:
+        """Never awaited."""
+
+    def one_by_one(quote: object) -> Any:
+        yield quote
+
+    client = make_client()
+    for function in (later, one_by_one):
+        with pytest.raises(TypeError, match="plain function"):
+            client.on_quote = function

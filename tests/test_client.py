@@ -216,6 +216,42 @@ def test_bad_arguments_raise_at_the_call(make_client: ClientMaker, wrong: dict[s
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"stale_after": "5"}, "stale_after must be a number of seconds"),
+        ({"reconcile_interval": True}, "reconcile_interval must be a number of seconds"),
+        ({"max_message_size": 2048.5}, "max_message_size must be a whole number"),
+        ({"max_pending": 1.5}, "max_pending must be a whole number"),
+        ({"reconnect_max_tries": 2.5}, "reconnect_max_tries must be a whole number"),
+        ({"reconcile": "no"}, "reconcile must be True or False"),
+        ({"ssl_context": "x"}, "ssl_context must be an ssl.SSLContext"),
+    ],
+)
+def test_settings_of_another_type_are_refused_by_name(
+    make_client: ClientMaker, wrong: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(TypeError, match=words):
+        make_client(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"stale_after": 0}, "stale_after must be above 0"),
+        ({"reconcile_interval": -1.0}, "reconcile_interval must be above 0"),
+        ({"max_message_size": 100}, "max_message_size must be at least"),
+        ({"rest_url": "ftp://x"}, "REST address"),
+        ({"rest_url": ""}, "REST address"),
+        ({"url": "ws://h/ws x"}, "url must look like"),
+        ({"jkey": "a\ud800b"}, "jKey holds signs"),
+    ],
+)
+def test_settings_out_of_range_are_refused(make_client: ClientMaker, wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_client(**wrong)
+
+
 def test_a_key_of_another_type_is_refused(make_client: ClientMaker) -> None:
     with pytest.raises(TypeError, match="jkey must be"):
         make_client(jkey=12345)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firstock_ws import V1_URL, V2_URL, FrameError, protocol
-from firstock_ws.protocol import Kind, Verdict
+from firstock_ws.protocol import Kind, Verdict, check_rest_url, verdict
 
 
 def kinds(message: object) -> list[tuple[Kind, str]]:
@@ -140,3 +141,26 @@ def test_a_url_with_more_in_it_is_refused_without_repeating_it(bad: str) -> None
     with pytest.raises(ValueError, match="path") as caught:
         protocol.check_url(bad)
     assert "topsecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("unauthenticated", Verdict.UNAUTHENTICATED),
+        ("Unauthorized", Verdict.UNAUTHENTICATED),
+        ("Invalid jKey", Verdict.UNAUTHENTICATED),
+        ("Session expired", Verdict.UNAUTHENTICATED),
+        ("NSE:AUTHUM is not a token", Verdict.OTHER),
+        ("subscription not authorised for NFO", Verdict.OTHER),
+    ],
+)
+def test_only_words_about_the_key_are_about_the_key(message: str, expected: Verdict) -> None:
+    assert verdict({"status": "failed", "message": message}) is expected
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/V1 x", "http://h/V1\r\nX: y", "ftp://h", "", 5, "http://u:p@h", "http://h?x=1"]
+)
+def test_rest_addresses_that_are_none(url: Any) -> None:
+    with pytest.raises(ValueError, match="REST address"):
+        check_rest_url(url)

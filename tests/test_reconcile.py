@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,12 @@ from tests.conftest import ClientMaker
 from tests.support import DEADLINE, KEY, Watched, closed_port, wait_until
 
 QUICK = {"reconnect_max_delay": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def _books_settle_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstock_ws.ledger.SETTLE", 0.1)
+    monkeypatch.setattr("firstock_ws.reconcile.SETTLE", 0.1)
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def test_fills_while_disconnected_come_from_the_book(sim: Simulator, make: Maker
     sim.fill_order(number, 20)
     sim.accept()
     watched.wait("on_connect", 2)
-    agreed(client, 2)
+    agreed(client, 4)
     assert steps(watched, number) == [*before, ("book", "OPEN", 20)]
     assert watched.of("on_order_update")[-1].fill_quantity == 20
     assert [position.net_quantity for position in watched.of("on_position_update")] == [20]
@@ -110,7 +117,9 @@ def test_without_a_timer_only_a_connect_reads_the_books(sim: Simulator, make: Ma
     sim.drop(1001)
     watched.wait("on_connect", 2)
     agreed(client, 2)
-    assert sim.rest_requests == ["orderBook", "positionBook"] * 2
+    waited = threading.Event()
+    assert not waited.wait(0.5)
+    assert sim.rest_requests == ["orderBook", "positionBook"] * 4, "twice each: the first may come too early"
 
 
 def test_a_late_update_of_the_stream_is_not_delivered_again(sim: Simulator, make: Maker) -> None:
@@ -276,6 +285,59 @@ def test_a_fresh_key_reads_the_books(sim: Simulator, make: Maker) -> None:
         lambda: steps(watched, number)[-1:] == [("book", "COMPLETE", 50)] or len(steps(watched, number)) == 5
     )
     agreed(client, 2)
+
+
+REFUSALS = [
+    (401, '{"status":"failed","code":"401","error":{"message":"unauthenticated: no data for you"}}'),
+    (403, '{"status":"failed","error":{"message":"No data access for this API key"}}'),
+    (429, '{"status":"failed","message":"rate limited, no data returned"}'),
+    (200, '{"status":"failed","error":{"message":"upstream timed out, no data received"}}'),
+    (200, '{"status":"success"}'),
+]
+
+
+@pytest.mark.parametrize(("status", "body"), REFUSALS)
+def test_a_refusal_is_not_an_empty_book(sim: Simulator, make: Maker, status: int, body: str) -> None:
+    sim.refuse_rest(status, body=body)
+    client, watched = make(reconcile_interval=None)
+    client.connect(DEADLINE)
+    assert isinstance(watched.wait("on_error")[0], ReconcileError)
+    assert client.stats.gap_since is not None
+
+
+@pytest.mark.parametrize("words", ["No Data", "NO_DATA", "no orders found", "No record found for the day"])
+def test_words_for_an_empty_book(sim: Simulator, make: Maker, words: str) -> None:
+    sim.refuse_rest(400, body=f'{{"status":"failed","error":{{"message":"{words}"}}}}')
+    client, _ = make()
+    client.connect(DEADLINE)
+    agreed(client)
+    assert client.stats.reconcile_failures == 0
+
+
+def test_an_order_that_never_rests_makes_no_stream_of_requests(sim: Simulator, make: Maker) -> None:
+    client, watched = make(reconcile_interval=30.0)
+    client.connect(DEADLINE)
+    agreed(client)
+    number = sim.place_order("NSE:2885", quantity=50, price=100.0, fill=False)
+    sim.behaviour = dataclasses.replace(sim.behaviour, book_lag=5.0)
+    client._reconciler._read_soon()
+    pause = threading.Event()
+    for turn in range(40):
+        sim.modify_order(number, price=101.0 + turn)
+        client._reconciler._read_soon()
+        assert not pause.wait(0.05)
+    assert len(sim.rest_requests) < 2 * 15, "each wait is twice the one before"
+    watched.wait("on_order_update", 80)
+
+
+def test_an_order_that_stands_twice_in_the_book(sim: Simulator, make: Maker) -> None:
+    entry = {"orderNumber": "1", "quantity": "50", "exchange": "NSE", "token": "5"}
+    both = [{**entry, "status": "OPEN", "price": "100"}, {**entry, "status": "OPEN", "price": "101"}]
+    sim.refuse_rest(200, body=json.dumps({"status": "success", "data": [*both, None]}))
+    client, watched = make(reconcile_interval=0.05)
+    client.connect(DEADLINE)
+    wait_until(lambda: client.stats.reconciles > 6)
+    assert [order.price for order in watched.of("on_order_update")] == [100.0]
 
 
 def test_a_bad_entry_costs_nothing_else(sim: Simulator, make: Maker) -> None:

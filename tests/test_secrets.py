@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import logging
+import re
 from urllib.parse import quote
 
 import pytest
@@ -70,3 +72,31 @@ def test_loggers_carry_the_filter_once() -> None:
     logger = get_logger("firstock_ws.once")
     assert get_logger("firstock_ws.once") is logger
     assert logger.filters.count(_secrets.REDACTOR) == 1
+
+
+@pytest.mark.parametrize("cut", [12, 20, 63])
+def test_what_is_left_of_a_key_that_was_cut_short_is_hidden(cut: int) -> None:
+    redactor = Redactor()
+    key = "6f1d8c0b" * 8
+    redactor.remember(key)
+    assert redactor.redact(f"bad {key[:cut]}") == "bad ***"
+    assert redactor.redact(f"{key[:cut]}/{key}/{key[:cut]} end") == "***/***/*** end"
+    assert redactor.redact(key[:11]) == key[:11], "as short as a word"
+
+
+def lower_percents(key: str) -> str:
+    return re.sub("%..", lambda found: found[0].lower(), quote(key, safe=""))
+
+
+@pytest.mark.parametrize("spell", [html.escape, lower_percents])
+def test_spellings_of_web_pages_and_gateways(redactor: Redactor, spell: object) -> None:
+    assert "odd" not in redactor.redact(spell(KEY))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "name", ["urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry", "websocket"]
+)
+def test_loggers_of_the_libraries_are_clean(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    _secrets.REDACTOR.remember(KEY)
+    logging.getLogger(name).warning("Failed to parse headers, unparsed data: %r", KEY)
+    assert "odd" not in caplog.text

@@ -258,3 +258,36 @@ def test_the_key_of_a_loaded_session_is_hidden_from_the_log(
     logging.getLogger("websocket").error("dialling %s", loaded.jkey)
     assert key not in caplog.text
     assert "dialling ***" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe", b"[" * 100_000, b'{"user_id":"A","jkey":["x"]}', b'{"user_id":5,"jkey":"x"}']
+)
+def test_odd_files_hold_no_session_and_tell_nothing(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "session.json"
+    path.write_bytes(data)
+    path.chmod(0o600)
+    with pytest.raises(UsageError, match="no session") as caught:
+        Session.load(path)
+    assert caught.value.__context__ is None
+
+
+def test_many_may_save_at_once(tmp_path: Path) -> None:
+    session = Session("AB1234", JKEY)
+    failures: list[BaseException] = []
+
+    def save() -> None:
+        try:
+            for _ in range(50):
+                session.save(tmp_path / "session.json")
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=save) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert Session.load(tmp_path / "session.json") == session
+    assert len(list(tmp_path.iterdir())) == 1

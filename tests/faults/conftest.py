@@ -147,7 +147,7 @@ Blocked = tuple[Child, Simulator]
 BLOCK = 30.0
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def blocked(request: pytest.FixtureRequest) -> Iterator[Blocked | None]:
     """A client whose callback blocks from the first test on, so that nobody has to wait for half a minute."""
     if not any("blocked" in getattr(inspect.signature(item.obj), "parameters", ()) for item in functions(request)):

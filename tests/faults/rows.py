@@ -158,8 +158,13 @@ ROWS = (
     ),
     Row("secrets-rest", "the REST side fails, with logging at DEBUG everywhere", "the key is nowhere, as above"),
     Row(
+        "missed",
+        "orders are filled while the stream is down; updates are lost on a healthy stream; they come late",
+        'told from the broker\'s books with `source="book"`, once; a late update of the stream not again',
+    ),
+    Row(
         "books",
-        "the books of orders and positions can't be read: HTTP errors, other answers, cut, mute",
+        "the books of orders and positions can't be read: HTTP errors, other answers, cut, mute, dripping",
         "`ReconcileError` once, `stats.gap_since` until it has succeeded; the stream does not notice",
     ),
     Row(

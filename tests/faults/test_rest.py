@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import socket
 import ssl
 from collections.abc import Callable
 
@@ -13,6 +15,7 @@ from firstock_ws import FirstockError, ReconcileError, Session, login, logout
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.invariants import texts_of
+from tests.faults.servers import read_request, read_to_end
 from tests.support import DEADLINE, KEY, closed_port, connect, wait_until
 
 ECHO = json.dumps(
@@ -30,7 +33,7 @@ TROUBLE: dict[str, Callable[[Simulator], object]] = {
 }
 
 
-@pytest.mark.faults("secrets-rest", "books")
+@pytest.mark.faults("secrets-rest")
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_books_that_cannot_be_read(
     fault: Fault, sim: Simulator, trouble: str, monkeypatch: pytest.MonkeyPatch
@@ -106,3 +109,50 @@ def test_the_books_are_read_with_the_same_tls(fault: Fault, trusted: bool, host:
         assert "TLS failed" in str(watched.wait("on_error")[0])
         assert books.rest_requests == []
     assert len(context.get_ca_certs()) == authorities, "nobody has added to the authorities that the user trusts"
+
+
+@pytest.mark.faults("secrets-rest")
+def test_a_header_that_is_none_and_repeats_the_key(
+    fault: Fault, sim: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firstock_ws.reconcile.CALL_TIMEOUT", 0.5)
+
+    def serve(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 500 No\r\nyou sent " + KEY.encode() + b"\r\nContent-Length: 0\r\n\r\n")
+        read_to_end(sock)
+
+    server = fault.server(serve)
+    client, watched = fault.client(sim, rest_url=server.url.replace("ws:", "http:"))
+    connect(client, sim)
+    watched.wait("on_error")
+    assert "Failed to parse headers" in caplog.text, "urllib3 tells, and would have shown it"
+
+
+BOMBS = {
+    "endless": (b"Transfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65536 + b"\r\n", 1000),
+    "too long": (b"Content-Length: 99999999\r\n\r\n", b"x" * 65536, 1000),
+    "compressed": (
+        b"Content-Encoding: gzip\r\nContent-Length: 999\r\n\r\n",
+        gzip.compress(b"[" + b"{}," * 99999),
+        1,
+    ),
+}
+
+
+@pytest.mark.faults("books")
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_an_answer_that_is_too_large(fault: Fault, sim: Simulator, bomb: str) -> None:
+    head, block, times = BOMBS[bomb]
+
+    def serve(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n" + head)
+        for _ in range(times):
+            sock.sendall(block)
+
+    server = fault.server(serve)
+    client, watched = fault.client(sim, rest_url=server.url.replace("ws:", "http:"))
+    connect(client, sim)
+    assert "could not be read" in str(watched.wait("on_error")[0])
+    fault.close(client)

@@ -244,3 +244,21 @@ def test_a_computer_that_slept_does_not_blame_the_server(fault: Fault, sim: Simu
     wait_until(lambda: child.ask("stats")["quotes_received"] == 2 or child.of("close"))
     assert child.of("close") == []
     assert sim.handshakes == 1
+
+
+@pytest.mark.faults("half-frame")
+def test_a_frame_that_drips_without_end(fault: Fault) -> None:
+    pause = threading.Event()
+
+    def serve(sock: socket.socket) -> None:
+        accept_upgrade(sock)
+        sock.sendall(b"\x81\x7f" + (1_000_000).to_bytes(8, "big"))
+        while True:
+            sock.sendall(b"x")
+            pause.wait(0.05)
+
+    client, watched = fault.client(fault.server(serve), ping_interval=0.5, ping_timeout=0.5)
+    client.connect(DEADLINE)
+    begun = time.monotonic()
+    assert "too slowly" in str(watched.wait("on_error")[0])
+    fault.measured("a dripping one: found after {} s (0.5 s + 0.5 s)", time.monotonic() - begun)
