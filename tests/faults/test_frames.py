@@ -234,11 +234,14 @@ json_values = st.recursive(
     max_leaves=12,
 )
 REAL = [FULL, FILL, POSITION, {"NSE:2885": FULL}, {"NFO:44278": {"gamma": 0.1, "delta": 0.5}}]
+# The simulator of the blocked callback draws random numbers meanwhile, and is taken for a part of the strategies.
+background_random = pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 EXAMPLES = 500
 ANY_MACHINE = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 """A busy machine is slow: that is no finding."""
 
 
+@background_random
 @pytest.mark.slow
 @pytest.mark.faults("parser")
 def test_mutated_real_frames_give_events_or_errors_of_ours(fault: Fault) -> None:
@@ -258,6 +261,7 @@ def test_mutated_real_frames_give_events_or_errors_of_ours(fault: Fault) -> None
     fault.measured("{} real frames with other values in them", EXAMPLES)
 
 
+@background_random
 @pytest.mark.slow
 @pytest.mark.faults("parser")
 def test_damaged_bytes_of_real_frames_give_events_or_errors_of_ours(fault: Fault) -> None:
@@ -281,6 +285,7 @@ def test_damaged_bytes_of_real_frames_give_events_or_errors_of_ours(fault: Fault
     fault.measured("{} real frames with damaged bytes", EXAMPLES)
 
 
+@background_random
 @pytest.mark.slow
 @pytest.mark.faults("parser")
 def test_any_bytes_and_any_json_give_events_or_errors_of_ours(fault: Fault) -> None:
