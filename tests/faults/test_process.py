@@ -79,7 +79,8 @@ def test_a_program_that_raises(fault: Fault, sim: Simulator) -> None:
 @pytest.mark.faults("exit")
 @pytest.mark.parametrize(
     # In slices: the interpreter can miss a signal that comes just before an endless wait.
-    "run", ["client.connect(10)\nsay('on')\nwhile True:\n threading.Event().wait(0.5)", "client.run_forever()"]
+    "run",
+    ["client.connect(10)\nsay('on')\nwhile True:\n threading.Event().wait(0.5)", "client.run_forever()"],
 )
 def test_ctrl_c(fault: Fault, sim: Simulator, run: str) -> None:
     script = fault.script(sim, run)
