@@ -144,6 +144,13 @@ def test_changed_terms_are_told_once_they_have_settled(
     assert len(desk.told) == 2, "once"
 
 
+def test_a_book_with_fewer_fills_is_behind_however_late(desk: Desk) -> None:
+    desk.stream("OPEN", "20")
+    desk.now += 100
+    assert desk.book("OPEN", "10")
+    assert len(desk.told) == 1
+
+
 def test_what_one_side_does_not_tell_is_no_change(desk: Desk) -> None:
     desk.stream("OPEN", "10", prctyp="MKT", prc="101.50", trgprc="99.00")
     desk.now += 100
