@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from firstock_ws import FirstockWS
+from firstock_ws import FirstockError, FirstockWS
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.simulator import Simulator
 
@@ -80,6 +80,19 @@ def connect(client: FirstockWS, sim: Simulator) -> None:
     """Connect, and wait until `sim` has read the subscriptions: connect() returns when they are sent."""
     client.connect(DEADLINE)
     assert sim.wait_for(lambda sim: sim.subscriptions() >= client.subscriptions)
+
+
+def fail_once(client: FirstockWS, watched: Watched) -> FirstockError:
+    """Let `client` try until it tells of an error and means to try again; close it, return the error."""
+    thread = threading.Thread(target=client.run_forever)
+    thread.start()
+    error: FirstockError = watched.wait("on_error")[0]
+    watched.wait("on_reconnect")
+    client.close()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    assert watched.of("on_close") == []
+    return error
 
 
 def wait_until(condition: Callable[[], object], timeout: float = DEADLINE) -> None:

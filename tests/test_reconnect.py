@@ -18,7 +18,7 @@ from firstock_ws import (
 from firstock_ws.backoff import Backoff
 from firstock_ws.simulator import Simulator
 from tests.conftest import ClientMaker
-from tests.support import DEADLINE, KEY, Watched, closed_port, wait_until
+from tests.support import DEADLINE, KEY, Watched, closed_port, fail_once, wait_until
 
 QUICK = {"reconnect_max_delay": 0.05}
 
@@ -43,16 +43,7 @@ def test_nothing_of_before_shines_through_after_a_reconnect(sim: Simulator, make
 
 
 def first_error(client: FirstockWS) -> FirstockError:
-    """Let `client` try until it tells of an error, and check that it means to try again."""
-    watched = Watched(client)
-    thread = threading.Thread(target=client.run_forever)
-    thread.start()
-    error: FirstockError = watched.wait("on_error")[0]
-    watched.wait("on_reconnect")
-    client.close()
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
-    assert watched.of("on_close") == []
+    error = fail_once(client, Watched(client))
     assert KEY not in str(error)
     return error
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from firstock_ws import FirstockError, FirstockWS, State
+from firstock_ws import FirstockWS, State
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.simulator import Simulator
 from tests.faults.children import Child, Script
@@ -20,7 +19,7 @@ from tests.faults.invariants import Invariants, Observed
 from tests.faults.proxy import Proxy
 from tests.faults.rows import ROW_IDS
 from tests.faults.servers import Server
-from tests.support import DEADLINE, KEY, Watched
+from tests.support import KEY, Watched
 
 QUICK = 0.05
 """The clients' longest wait between tries, unless a test says otherwise."""
@@ -89,18 +88,6 @@ class Fault:
         script = Script(at if isinstance(at, str) else at.url, run)
         self._stack.callback(script.kill)
         return script
-
-    def failing(self, client: FirstockWS, watched: Watched) -> FirstockError:
-        """Let `client` try until it tells of an error and means to try again; close it, return the error."""
-        thread = threading.Thread(target=client.run_forever)
-        thread.start()
-        error: FirstockError = watched.wait("on_error")[0]
-        watched.wait("on_reconnect")
-        client.close()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-        assert watched.of("on_close") == []
-        return error
 
     def close(self, client: FirstockWS) -> float:
         """Close `client`; return the seconds that it took."""

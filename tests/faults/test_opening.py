@@ -16,7 +16,7 @@ from firstock_ws import AuthenticationError, ConnectError, ConnectTimeoutError, 
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.servers import accept_upgrade, black_hole, read_request, read_to_end
-from tests.support import DEADLINE, KEY, closed_port, wait_until
+from tests.support import DEADLINE, KEY, closed_port, fail_once, wait_until
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems answer in other ways")
 
@@ -63,7 +63,7 @@ def test_a_server_that_accepts_and_says_nothing(fault: Fault, scheme: str) -> No
     server = fault.server(read_to_end)
     client, watched = fault.client(server.url.replace("ws:", f"{scheme}:"), connect_timeout=0.3)
     started = time.monotonic()
-    assert isinstance(fault.failing(client, watched), ConnectTimeoutError)
+    assert isinstance(fail_once(client, watched), ConnectTimeoutError)
     what = "TLS" if scheme == "wss" else "TCP"
     fault.measured(f"silent {what}: given up after {{}} s (connect_timeout 0.3 s)", time.monotonic() - started)
 
@@ -74,7 +74,7 @@ def test_a_network_that_swallows_everything(fault: Fault) -> None:
     with black_hole() as url:
         client, watched = fault.client(url, connect_timeout=0.3)
         started = time.monotonic()
-        error = fault.failing(client, watched)
+        error = fail_once(client, watched)
     assert isinstance(error, ConnectError)
     assert "timed out" in str(error) or "connect_timeout" in str(error)
     fault.measured("swallowed: {} s (0.3 s)", time.monotonic() - started)
@@ -92,7 +92,7 @@ def test_a_handshake_that_drips(fault: Fault) -> None:
 
     client, watched = fault.client(fault.server(serve), connect_timeout=0.4)
     started = time.monotonic()
-    error = fault.failing(client, watched)
+    error = fail_once(client, watched)
     assert isinstance(error, ConnectTimeoutError)
     assert "handshake" in str(error)
     fault.measured("dripped handshake: {} s (0.4 s)", time.monotonic() - started)
@@ -143,7 +143,7 @@ def test_answers_to_the_upgrade_that_are_none(fault: Fault, answer: bytes, words
         sock.sendall(answer.replace(b"secret", b"secret " + request.split(b"\r\n")[0]) if answer else b"")
 
     client, watched = fault.client(fault.server(serve))
-    error = fault.failing(client, watched)
+    error = fail_once(client, watched)
     assert isinstance(error, ConnectError)
     assert words in str(error)
     assert "secret" not in str(error)
@@ -186,7 +186,7 @@ def test_a_redirect_is_refused_and_its_target_hears_nothing(fault: Fault, status
         sock.sendall(b"HTTP/1.1 %d x\r\nLocation: %s\r\n\r\n" % (status, target.url.encode()))
 
     client, watched = fault.client(fault.server(serve))
-    error = fault.failing(client, watched)
+    error = fail_once(client, watched)
     assert "redirect" in str(error)
     assert heard in ([], [b""])
     fault.measured("{} requests at the target", len(b"".join(heard)))
@@ -220,7 +220,7 @@ def test_retry_after_is_respected(fault: Fault, sim: Simulator, status: int) -> 
 def test_a_retry_after_without_end_is_cut_to_an_hour(fault: Fault, sim: Simulator, header: str) -> None:
     sim.refuse(503, {"Retry-After": header})
     client, watched = fault.client(sim)
-    fault.failing(client, watched)
+    fail_once(client, watched)
     ((attempt, delay),) = watched.of("on_reconnect")
     assert attempt == 1
     assert 3600 <= delay < 3700
@@ -231,7 +231,7 @@ def test_a_retry_after_without_end_is_cut_to_an_hour(fault: Fault, sim: Simulato
 def test_a_retry_after_that_says_nothing_changes_nothing(fault: Fault, sim: Simulator, header: str) -> None:
     sim.refuse(503, {"Retry-After": header})
     client, watched = fault.client(sim)
-    fault.failing(client, watched)
+    fail_once(client, watched)
     assert watched.of("on_reconnect")[0][1] <= 0.05
 
 
@@ -256,7 +256,7 @@ def test_a_certificate_that_is_not_the_servers(fault: Fault, trusted: bool, host
     authority = trustme.CA()
     sim = tls_simulator(fault, authority, host)
     client, watched = fault.client(sim, ssl_context=trusting(authority) if trusted else None)
-    error = fault.failing(client, watched)
+    error = fail_once(client, watched)
     assert isinstance(error, ConnectError)
     assert "certificate of 127.0.0.1 was refused" in str(error)
     assert sim.handshakes == 0
@@ -280,7 +280,7 @@ def test_the_right_certificate_is_accepted_by_a_context_of_ones_own(fault: Fault
 @pytest.mark.faults("certificate")
 def test_a_server_that_speaks_no_tls(fault: Fault, sim: Simulator) -> None:
     client, watched = fault.client(sim.url.replace("ws:", "wss:"))
-    assert "TLS" in str(fault.failing(client, watched))
+    assert "TLS" in str(fail_once(client, watched))
     assert sim.handshakes == 0
 
 

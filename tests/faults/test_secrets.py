@@ -14,7 +14,7 @@ from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.invariants import DEAD_KEY, SECRETS
 from tests.faults.servers import accept_upgrade, close_frame, frame, read_request, read_to_end
-from tests.support import DEADLINE, KEY, closed_port, connect
+from tests.support import DEADLINE, KEY, closed_port, connect, fail_once
 
 
 @pytest.mark.faults("secrets")
@@ -75,7 +75,7 @@ def test_a_server_that_repeats_the_request_in_its_refusal(fault: Fault, where: s
         with pytest.raises(AuthenticationError):
             client.connect(DEADLINE)
     else:
-        fault.failing(client, watched)
+        fail_once(client, watched)
     assert KEY not in str(watched.of("on_error")[0])
 
 
