@@ -21,7 +21,7 @@ from firstock_ws.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL
 from firstock_ws.reconcile import Reconciler
-from firstock_ws.settings import Settings
+from firstock_ws.settings import Settings, fast_path_allowed
 from firstock_ws.signals import sigterm_as_ctrl_c
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.stats import Stats
@@ -69,6 +69,7 @@ class FirstockWS(Callbacks):
         stale_after: float | None = None,
         max_message_size: int = MAX_MESSAGE_SIZE,
         max_pending: int = MAX_PENDING,
+        fast_path: bool = True,
         ssl_context: ssl.SSLContext | None = None,
         on_quote: Callable[[Quote], object] | None = None,
         on_order_update: Callable[[OrderUpdate], object] | None = None,
@@ -109,6 +110,9 @@ class FirstockWS(Callbacks):
             max_message_size: bytes; a server that sends a larger message breaks the protocol and is left.
             max_pending: quotes that may wait for a slow callback before only the newest of each instrument is
                 kept. Orders, positions and lifecycle events are always kept.
+            fast_path: whether to read frames past websocket-client, and decode them with msgspec if it is
+                installed. Turn it off should a new version of either misbehave; so does the environment variable
+                ``FIRSTOCK_WS_FAST_PATH=0``. The stream then takes several times the CPU, and is else the same.
             ssl_context: your own TLS settings, for the stream and for REST; the default verifies with this
                 computer's certificates.
 
@@ -133,6 +137,7 @@ class FirstockWS(Callbacks):
             reconnect_max_delay=reconnect_max_delay,
             reconcile=reconcile,
             reconcile_interval=reconcile_interval,
+            fast_path=fast_path and fast_path_allowed(),
         )
         self.user_id = self._settings.user_id
         self._keys = Keys(jkey)
@@ -143,7 +148,8 @@ class FirstockWS(Callbacks):
         self._dispatcher = Dispatcher(self._call, max_pending)
         follows = reconcile and self._settings.rest_url is not None
         self._ledger = Ledger(self._dispatcher.put, follow=follows)
-        self._feed = Feed(self._book, self._dispatcher, self._ledger, self._wants_raw)
+        fast = self._settings.fast_path
+        self._feed = Feed(self._book, self._dispatcher, self._ledger, self._wants_raw, fast=fast)
         self._reconciler = Reconciler(self._settings, self._ledger, self._report)
         self._state = StateHolder()
         self._subscribing = threading.Lock()

@@ -37,6 +37,7 @@ from firstock_ws.refusals import ABNORMAL, NO_CODE, explain, explain_answer, los
 from firstock_ws.settings import Settings
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.tls import default_context
+from firstock_ws.upgrade import NOT_REFUSED, Upgrade
 
 logger = get_logger("firstock_ws.connection")
 
@@ -87,7 +88,7 @@ class Connection:
         self._sock: socket.socket | None = None
         self._app: library.App | None = None
         self._web_socket: websocket.WebSocket | None = None
-        self._upgrade: library.Upgrade | None = None
+        self._upgrade: Upgrade | None = None
         self._liveness: Liveness | None = None
         self._failure: FirstockError | None = None
         self._close_frame: tuple[int, str] | None = None
@@ -187,7 +188,7 @@ class Connection:
                 raise Interrupted
 
     def _run_app(self, sock: socket.socket) -> None:
-        self._upgrade = library.Upgrade(sock)
+        self._upgrade = Upgrade(sock)
         app = library.App(
             protocol.session_url(self._settings.url, self._settings.user_id, self._jkey.reveal()),
             header={"User-Agent": f"firstock-ws/{__version__}"},
@@ -201,14 +202,15 @@ class Connection:
             self._app = app
         app.run_forever(skip_utf8_validation=True, suppress_origin=True, sockopt=library.NO_REDIRECT)
 
-    def _on_open(self, app: websocket.WebSocketApp) -> None:
+    def _on_open(self, app: Any) -> None:
         settings = self._settings
         with self._lock:
             sock, web_socket = self._sock, app.sock
             ours = web_socket is not None and web_socket.sock is cast(socket.socket, self._upgrade)
+            on_texts = self._on_texts if settings.fast_path else None
             if sock is not None and web_socket is not None and ours:
                 self._liveness = Liveness(
-                    library.bound(web_socket, sock, settings.max_message_size),
+                    app.bind(web_socket, sock, settings.max_message_size, on_texts),
                     ping_interval=settings.ping_interval,
                     ping_timeout=settings.ping_timeout,
                     stale_after=settings.stale_after,
@@ -222,16 +224,15 @@ class Connection:
             self._keeper.wake()
 
     def _on_data(self, app: websocket.WebSocketApp, data: bytes, opcode: int, fin: bool) -> None:
+        if opcode == websocket.ABNF.OPCODE_BINARY:
+            self._feed.handle_binary(data)
+        else:
+            self._on_texts([data])
+
+    def _on_texts(self, frames: list[bytes]) -> None:
         if self._liveness is not None:
             self._liveness.data_came()
-        try:
-            sessions = self._feed.handle(data, is_text=opcode != websocket.ABNF.OPCODE_BINARY)
-        except Exception:
-            # One frame that trips over a fault of ours must not cost the user the stream.
-            logger.exception("a frame could not be handled")
-            self._feed.report(FrameError("a frame could not be handled; the log has the details", frame=data))
-            return
-        for fields in sessions:
+        for fields in self._feed.handle(frames):
             self._on_session(fields)
 
     def _on_session(self, fields: dict[str, Any]) -> None:
@@ -289,7 +290,7 @@ class Connection:
     def _refusal(self) -> FirstockError | None:
         """Return what the server's answer to the upgrade says, None if it does not refuse, or is not there."""
         upgrade = self._upgrade
-        if self._open or upgrade is None or upgrade.status is None or upgrade.status in library.NOT_REFUSED:
+        if self._open or upgrade is None or upgrade.status is None or upgrade.status in NOT_REFUSED:
             return None
         return explain_answer(upgrade.status, upgrade.header("Retry-After"), upgrade.body)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,8 +13,9 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.errors import FirstockError, FrameError
 from firstock_ws.ledger import Ledger
+from firstock_ws.market import Entry
 from firstock_ws.merge import QuoteBook
-from firstock_ws.models import IST
+from firstock_ws.models import IST, Quote
 from firstock_ws.models.greeks import read_greeks
 from firstock_ws.models.order import read_order
 from firstock_ws.models.position import read_position
@@ -43,12 +45,20 @@ class Feed:
     """
 
     def __init__(
-        self, book: QuoteBook, dispatcher: Dispatcher, ledger: Ledger, wants_raw: Callable[[], bool]
+        self,
+        book: QuoteBook,
+        dispatcher: Dispatcher,
+        ledger: Ledger,
+        wants_raw: Callable[[], bool],
+        *,
+        fast: bool = True,
     ) -> None:
         """
         Args:
-            wants_raw: asked for each frame whether the user listens to ``on_message``.
+            wants_raw: asked for each batch of frames whether the user listens to ``on_message``.
+            fast: whether to decode usual market frames with msgspec, if it is installed.
         """
+        self._read_frame = _fast_reader() if fast else _read_nothing
         self._book = book
         self._dispatcher = dispatcher
         self._ledger = ledger
@@ -82,16 +92,58 @@ class Feed:
             last_frame_at=datetime.fromtimestamp(at, IST) if at else None,
         )
 
-    def handle(self, frame: bytes, *, is_text: bool) -> list[dict[str, Any]]:
-        """Queue all events in `frame`; return the session frames in it, which are the connection's business."""
+    def handle(self, frames: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+        """Queue all events in text `frames`, in their order; yield the session frames, which are the connection's.
+
+        Quotes are handed over together: what wakes the callback thread is the dearest part of a quiet stream.
+        """
+        self._frames += len(frames)
+        self._bytes += sum(map(len, frames))
+        self._last_frame_at = time.time()
+        wants_raw = self._wants_raw()
+        updates: list[Update] = []
+        for frame in frames:
+            sessions: list[dict[str, Any]] = []
+            try:
+                if wants_raw:
+                    self._flush(updates)
+                    self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
+                entries = self._read_frame(frame)
+                if entries is not None:
+                    self._merge(entries, updates)
+                    continue
+                self._flush(updates)
+                sessions = self._handle_unusual(frame)
+            except Exception:
+                # One frame that trips over a fault of ours must not cost the user the stream.
+                logger.exception("a frame could not be handled")
+                self.report(FrameError("a frame could not be handled; the log has the details", frame=frame))
+            yield from sessions
+        self._flush(updates)
+
+    def handle_binary(self, frame: bytes) -> None:
+        """Report a binary frame."""
         self._frames += 1
         self._bytes += len(frame)
         self._last_frame_at = time.time()
-        if is_text and self._wants_raw():
-            self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
-        if not is_text:
-            self._not_understood("a binary frame, which this feed does not have", frame)
-            return []
+        self._not_understood("a binary frame, which this feed does not have", frame)
+
+    def _merge(self, entries: list[Entry], updates: list[Update]) -> None:
+        for instrument, update, raw in entries:
+            try:
+                quote = self._book.take(instrument, update, raw)
+            except ValueError:
+                quote = self._merge_fields(instrument, json.loads(raw))
+            if quote is not None:
+                updates.append(quote)
+
+    def _merge_fields(self, instrument: str, fields: dict[str, Any]) -> Quote | None:
+        bad: list[str] = []
+        quote = self._book.merge(instrument, fields, bad)
+        self._report_fields("market frame", bad, fields)
+        return quote
+
+    def _handle_unusual(self, frame: bytes) -> list[dict[str, Any]]:
         try:
             message = protocol.decode(frame)
         except FrameError as error:
@@ -107,11 +159,9 @@ class Feed:
         updates: list[Update] = []
         for part in parts:
             if part.kind is Kind.MARKET:
-                bad: list[str] = []
-                quote = self._book.merge(part.instrument, part.fields, bad)
+                quote = self._merge_fields(part.instrument, part.fields)
                 if quote is not None:
                     updates.append(quote)
-                self._report_fields("market frame", bad, part.fields)
             elif part.kind is Kind.GREEKS:
                 greeks, bad = read_greeks(part.instrument, part.fields)
                 self._option_greeks += 1
@@ -168,6 +218,21 @@ class Feed:
                 self._reported.add((what, name))
                 text = f"{what}: the field {name!r} could not be parsed and is None (said once a connection)"
                 self.report(FrameError(text, frame=raw))
+
+
+def _read_nothing(frame: bytes) -> list[Entry] | None:
+    """Leave all frames to the standard library's json."""
+    return None
+
+
+def _fast_reader() -> Callable[[bytes], list[Entry] | None]:
+    try:
+        # Here, since msgspec may not be installed, and takes its time to import.
+        from firstock_ws.typed import read_frame
+    except ImportError:
+        logger.debug("msgspec is not installed: market frames are decoded with the standard library")
+        return _read_nothing
+    return read_frame
 
 
 def _session_limit() -> dict[str, Any]:

@@ -1,15 +1,21 @@
-"""Everything that touches websocket-client's insides: bounds on what it reads, which it does not have itself.
+"""Everything that touches websocket-client's insides: bounds on what it reads, and a faster way to read it.
 
-Without them a header that claims a terabyte is believed, ten thousand fragments cost half a minute of CPU, and a
-refusal with an endless body keeps the reading thread busy. Works alike at both ends of the supported range of
-versions.
+Without the bounds a header that claims a terabyte is believed, and ten thousand fragments cost half a minute of
+CPU.
+
+The faster way: bytes are read as many as there are, and whole text frames, nearly all there is, are taken from
+them here; each other frame is left to the library, which finds its bytes where it would have read them. With a
+version whose insides are not those this was written for, the library reads everything itself.
+
+Works alike at both ends of the supported range of versions.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import io
+import functools
+import select
+import selectors
 import socket
 import time
 from collections.abc import Callable
@@ -18,91 +24,61 @@ from typing import Any
 import websocket
 from websocket._abnf import continuous_frame, frame_buffer
 
-MAX_ANSWER = 65_536
-"""Bytes of an answer to the upgrade, head and body, that are read."""
-BODY_PATIENCE = 1.0
-"""Seconds that each part of a refusal may take to come, once its status is known."""
+from firstock_ws._secrets import get_logger
+
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
 SLOWEST = 200.0
 """Bytes a second; a frame that comes slower than this is taken for one that will never end."""
-NOT_REFUSED = frozenset({101, 301, 302, 303, 307, 308})
-"""Statuses that are no refusal of the upgrade: done, or a redirect, which is refused by us."""
+
+OnTexts = Callable[[list[bytes]], object]
+
+_CHUNK = 65_536
+"""Bytes asked for at a time; a megabyte costs five times the CPU when little comes."""
+_IDLE = 10.0
+"""Seconds between two looks at whether the connection was ended; ending it wakes the reader as well."""
+_SHORTEST = 2
+_FINAL_TEXT = 0x81
+_MASKED = 0x80
+
+# A text, a ping, a message in two pieces, and half a text.
+_TRIAL = b"\x81\x01a\x89\x01b\x01\x01c\x80\x01d\x81\x02e"
+_TRIAL_RESULT = [b"a", (1, 9, b"b"), (0, 1, b"c"), (1, 0, b"d")]
 
 # Not a socket option: with a socket of ours it is never applied, but when websocket-client follows a redirect it
 # dials anew, applies it, and fails before a byte with our user's key has gone to the other host.
 NO_REDIRECT = [("redirects are refused",)]
 
 
+logger = get_logger("firstock_ws.library")
+
+
 class TooLargeError(websocket.WebSocketProtocolException):
     """The server sends more than it may; the text is ours."""
-
-
-class Upgrade:
-    """The socket as websocket-client sees it until the upgrade is done: the answer is noted, and bounded.
-
-    It is noted because the library tells of a refusal only when its whole body has come.
-
-    Threads: the io thread reads; any thread may look at `status`.
-    """
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._answer = bytearray()
-        self._refused = False
-
-    def recv(self, size: int) -> bytes:
-        left = MAX_ANSWER - len(self._answer)
-        if left <= 0:
-            raise TooLargeError(f"the answer to the upgrade is longer than {MAX_ANSWER} bytes")
-        received = self._sock.recv(min(size, left))
-        self._answer += received
-        if not self._refused and received == b"\n" and self.status not in NOT_REFUSED:
-            # What comes now only says why: that is not worth waiting for.
-            self._refused = True
-            self._sock.settimeout(BODY_PATIENCE)
-        return received
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
-
-    @property
-    def status(self) -> int | None:
-        """The HTTP status, None while it has not come whole, or where there is none."""
-        line, end, _ = bytes(self._answer[:1_000]).partition(b"\n")
-        words = line.split(None, 2)
-        if not end or len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-            return None
-        return int(words[1][:3])
-
-    def header(self, name: str) -> str | None:
-        """Return a header field of the answer, None where it is missing."""
-        head = bytes(self._answer).partition(b"\n")[2].partition(b"\r\n\r\n")[0]
-        try:
-            return http.client.parse_headers(io.BytesIO(head + b"\r\n\r\n")).get(name)
-        except http.client.HTTPException:
-            return None
-
-    @property
-    def body(self) -> bytes:
-        """What has come of the body."""
-        return bytes(self._answer).partition(b"\r\n\r\n")[2]
 
 
 class Frames(frame_buffer):
     """Reads frames; one that claims to be too long is refused before its payload is asked for.
 
-    Threads: the io thread reads, the keeper looks at the times. Each is written by one thread, in one step.
+    The library's own reader asks for bytes through `recv`, and gets first those that `take` has read but left.
+
+    Threads: the io thread reads, under the library's ``lock``, which its ``close()`` would read under too; the
+    keeper looks at the times. Each is written by one thread, in one step.
     """
 
     def __init__(self, recv: Callable[[int], bytes], limit: int) -> None:
         """
         Args:
+            recv: reads from the socket; raises when there is nothing for too long, or nothing more to come.
             limit: bytes that a frame may have.
         """
-        super().__init__(self._heard, True)
+        super().__init__(self._next_bytes, True)
         self._recv = recv
         self._limit = limit
+        self._ahead = bytearray()
+        self._needed = _SHORTEST
+        self.unusual = False
+        """Whether the next frame, of which at least the beginning is here, is for the library to read."""
         self.heard_at = time.monotonic()
         """When the last byte came."""
         self.began_at: float | None = None
@@ -110,9 +86,15 @@ class Frames(frame_buffer):
         self.read = 0
         """Bytes of that frame that have come."""
 
-    def _heard(self, size: int) -> bytes:
-        received = self._recv(size)
-        self.heard_at = time.monotonic()
+    # --- the library's way ---------------------------------------------------------------------------------
+
+    def _next_bytes(self, size: int) -> bytes:
+        if self._ahead:
+            received = bytes(self._ahead[:size])
+            del self._ahead[:size]
+        else:
+            received = self._recv(size)
+            self.heard_at = time.monotonic()
         if self.began_at is None:
             self.read, self.began_at = 0, self.heard_at
         self.read += len(received)
@@ -126,8 +108,69 @@ class Frames(frame_buffer):
 
     def recv_frame(self) -> Any:
         frame = super().recv_frame()
-        self.began_at = None
+        self.began_at, self.unusual, self._needed = None, False, _SHORTEST
         return frame
+
+    # --- the fast way --------------------------------------------------------------------------------------
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing can be done before more bytes come."""
+        return len(self._ahead) < self._needed
+
+    def take(self, *, between_messages: bool) -> list[bytes]:
+        """Return the payloads of the whole text frames at the front, after reading once if that is needed.
+
+        Args:
+            between_messages: whether a text frame may come now; False while a message in pieces is unfinished.
+        """
+        with self.lock:
+            if self.stuck:
+                self._ahead += self._recv(_CHUNK)
+                self.heard_at = time.monotonic()
+            texts: list[bytes] = []
+            if not self.stuck:
+                data = bytes(self._ahead)
+                texts, taken, self._needed, self.unusual = _split(data, self._limit if between_messages else -1)
+                del self._ahead[:taken]
+                if taken or self.unusual:
+                    self.began_at = None
+            if self._ahead and not self.unusual:
+                self.read = len(self._ahead)
+                self.began_at = self.began_at or self.heard_at
+        return texts
+
+
+def _split(data: bytes, limit: int) -> tuple[list[bytes], int, int, bool]:
+    """Cut whole, final, unmasked text frames off the front of `data`.
+
+    Args:
+        limit: bytes that a payload may have.
+
+    Returns:
+        Their payloads; how many bytes of `data` they took; how many there must be, behind those, to go on; whether
+        what follows is something else.
+    """
+    texts: list[bytes] = []
+    at, end = 0, len(data)
+    while end - at >= _SHORTEST:
+        length = data[at + 1]
+        if data[at] != _FINAL_TEXT or length & _MASKED:
+            return texts, at, 0, True
+        start = at + 2
+        if length >= 126:
+            start += 2 if length == 126 else 8
+            if start > end:
+                return texts, at, start - at, False
+            length = int.from_bytes(data[at + 2 : start], "big")
+        if length > limit:
+            return texts, at, 0, True
+        stop = start + length
+        if stop > end:
+            return texts, at, stop - at, False
+        texts.append(data[start:stop])
+        at = stop
+    return texts, at, _SHORTEST, False
 
 
 class Messages(continuous_frame):
@@ -163,20 +206,35 @@ class Messages(continuous_frame):
         return opcode, frame
 
 
-def bound(web_socket: websocket.WebSocket, sock: socket.socket, limit: int) -> Frames:
-    """Let `web_socket`, whose upgrade is done, read from `sock` within bounds; return its reader of frames."""
-    web_socket.sock = sock
-    web_socket.frame_buffer = frames = Frames(web_socket._recv, limit)
-    web_socket.cont_frame = Messages(limit)
-    return frames
-
-
 class App(websocket.WebSocketApp):
-    """Remembers the functions that ``run_forever`` makes, which hold each other and the app in circles."""
+    """Reads the fast way once `bind` has said so, and the library's way else.
+
+    Remembers the functions that ``run_forever`` makes, which hold each other and the app in circles.
+
+    Threads: the io thread only.
+    """
 
     made: Any = None
     """The dispatcher that reads for this app."""
     closures: tuple[Any, ...] = ()
+    fast: _Fast | None = None
+
+    def bind(
+        self, web_socket: websocket.WebSocket, sock: socket.socket, limit: int, on_texts: OnTexts | None
+    ) -> Frames:
+        """Let `web_socket`, whose upgrade is done, read from `sock` within bounds; return its reader of frames.
+
+        Args:
+            limit: bytes that a frame, and a message, may have.
+            on_texts: gets the payloads of text frames, some at a time, if reading the fast way works; what comes
+                in pieces still goes to ``on_data``. None to leave all to the library.
+        """
+        web_socket.sock = sock
+        web_socket.frame_buffer = frames = Frames(web_socket._recv, limit)
+        web_socket.cont_frame = messages = Messages(limit)
+        if on_texts is not None and fits():
+            self.fast = _Fast(sock, frames, messages, on_texts)
+        return frames
 
     def create_dispatcher(self, *args: Any, **options: Any) -> Any:
         self.made = dispatcher = super().create_dispatcher(*args, **options)
@@ -184,9 +242,93 @@ class App(websocket.WebSocketApp):
         vars(dispatcher)["read"] = self._read
         return dispatcher
 
-    def _read(self, sock: Any, *callbacks: Any) -> None:
-        self.closures += callbacks
-        type(self.made).read(self.made, sock, *callbacks)
+    def _read(self, sock: Any, read: Callable[[], bool], check: Callable[[], object]) -> None:
+        self.closures += (read, check)
+        if self.fast is None:
+            type(self.made).read(self.made, sock, read, check)
+        else:
+            self.fast.read(read, lambda: bool(self.keep_running))
+
+
+class _Fast:
+    """The loop that reads a connection the fast way."""
+
+    def __init__(self, sock: socket.socket, frames: Frames, messages: Messages, on_texts: OnTexts) -> None:
+        self._sock = sock
+        self._frames = frames
+        self._messages = messages
+        self._on_texts = on_texts
+
+    def read(self, read_one: Callable[[], bool], going_on: Callable[[], bool]) -> None:
+        """Read until the connection ends.
+
+        Args:
+            read_one: has the library read, and answer, one frame; returns False at the end.
+            going_on: whether nobody has ended the connection meanwhile.
+        """
+        frames, messages = self._frames, self._messages
+        readable = _waiter(self._sock)
+        while going_on():
+            if frames.stuck and not readable(self._patience()):
+                if frames.began_at is not None:
+                    raise websocket.WebSocketTimeoutException("the rest of a frame did not come")
+                continue
+            texts = frames.take(between_messages=not messages.recving_frames)
+            if texts:
+                self._on_texts(texts)
+            if frames.unusual and not read_one():
+                return
+
+    def _patience(self) -> float:
+        timeout = self._sock.gettimeout()
+        return _IDLE if self._frames.began_at is None or timeout is None else timeout
+
+
+def _waiter(sock: socket.socket) -> Callable[[float], bool]:
+    """Return a function that waits, so many seconds at most, until `sock` can be read, and returns whether it can.
+
+    Without asking first, a peer that has vanished in the middle of a TLS record would hold the lock of the reader.
+    """
+    pending: Callable[[], int] = getattr(sock, "pending", int)
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return lambda seconds: pending() > 0 or bool(poll.poll(seconds * 1000))
+
+    def wait(seconds: float) -> bool:
+        if pending() > 0:
+            return True
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            return bool(selector.select(seconds))
+
+    return wait
+
+
+@functools.cache
+def fits() -> bool:
+    """Whether frames can be taken from under the library: tried, once, with frames of each kind."""
+    stream = _TRIAL
+    got: list[Any] = []
+    try:
+        frames = Frames(lambda size: stream, 1_024)
+        messages = Messages(1_024)
+        for _ in range(4):
+            got += frames.take(between_messages=not messages.recving_frames)
+            if frames.unusual:
+                frame = frames.recv_frame()
+                got.append((frame.fin, frame.opcode, frame.data))
+        good = got == _TRIAL_RESULT and frames.stuck and frames.lock.acquire(False)
+    except Exception:
+        logger.debug("the trial of the fast way failed", exc_info=True)
+        good = False
+    if not good:
+        logger.warning(
+            "websocket-client %s is not as this package knows it: it reads all frames itself, which takes several "
+            "times the CPU",
+            websocket.__version__,
+        )
+    return good
 
 
 def _empty(function: object) -> None:

@@ -1,4 +1,4 @@
-"""Merges market frames, most of which name only what changed, into the full state of each instrument.
+"""Merges market updates, most of which name only what changed, into the full state of each instrument.
 
 The rules are the wire's ("Market fields" of the broker's feed as it behaves): "no value" marks and ``null`` say
 nothing, a price of 0 says nothing, depth is merged by position and field, order of levels is kept.
@@ -7,142 +7,93 @@ nothing, a price of 0 says nothing, depth is merged by position and field, order
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, Number, read_market
 from firstock_ws.models import _fields
-from firstock_ws.models.quote import Quote
+from firstock_ws.models.quote import EMPTY_STATE, NO_ZERO_COUNT, NUMBER_COUNT, Key, Level, Quote, State
 
-Level = tuple[Any, Any, Any]
-"""Price in paise, quantity, orders; None where not known."""
-EMPTY_LEVEL: Level = (None, None, None)
-MAX_LEVELS = 50
-
-_PLAIN_LIMIT = 2**63 - 1
-
-# Distinct texts are few: one a second for the whole market.
-_clock_text = lru_cache(maxsize=256)(_fields.clock_text)
+_EMPTY_LEVEL = Level(None, None, None)
+_INTS = {int}
 
 
-def _price(value: object) -> int | None:
-    return _fields.whole_number(value) or None
+def _all_plain(numbers: Sequence[Any]) -> bool:
+    """Whether all that could be said is said, and needs no second look. Without a loop: this is asked always."""
+    return (
+        set(map(type, numbers)) == _INTS
+        and min(numbers[:NO_ZERO_COUNT]) > 0
+        and min(numbers[NO_ZERO_COUNT:]) >= 0
+        and max(numbers) < PLAIN_LIMIT
+    )
 
 
-def _epoch(value: object) -> int | None:
-    number = _fields.whole_number(value)
-    if number is not None and number < 0:
-        raise ValueError("a time before 1970")
-    return number or None
+def _quantity(sent: Number, known: Any) -> Any:
+    """Return what is known of a quantity after `sent` came.
 
-
-def _time_text(value: object) -> Any:
-    if not isinstance(value, (str, int)):
-        raise ValueError("not a text")
-    return _clock_text(value)
-
-
-# Attribute of a quote, and what parses it, by wire name.
-_PARSERS: dict[str, tuple[str, Callable[[object], Any]]] = {
-    "i_last_traded_price": ("last_price", _price),
-    "i_last_trade_quantity": ("last_quantity", _fields.whole_number),
-    "i_last_trade_time": ("last_trade_time", _epoch),
-    "i_average_trade_price": ("average_price", _price),
-    "i_open_price": ("open", _price),
-    "i_high_price": ("high", _price),
-    "i_low_price": ("low", _price),
-    "close_price": ("close", _price),
-    "i_closing_price": ("close", _price),
-    "i_volume_traded_today": ("volume", _fields.whole_number),
-    "i_total_tradevalue": ("traded_value", _fields.whole_number),
-    "i_total_buy_quantity": ("total_buy_quantity", _fields.whole_number),
-    "i_total_sell_quantity": ("total_sell_quantity", _fields.whole_number),
-    "i_open_interest": ("open_interest", _fields.whole_number),
-    "i_total_open_interest": ("total_open_interest", _fields.whole_number),
-    "i_lower_circuit_limit": ("lower_circuit", _price),
-    "i_upper_circuit_limit": ("upper_circuit", _price),
-    "i_yearly_low_price": ("year_low", _price),
-    "i_yearly_high_price": ("year_high", _price),
-    "i_feed_time": ("feed_time", _epoch),
-    "c_exch_feed_time": ("exchange_time", _time_text),
-}
-_DEPTH = {"best_buy": "bids", "best_sell": "asks"}
-
-
-def _merge_level(old: Level, update: object) -> tuple[Level, bool]:
-    """Return the level after `update`, and whether all of the update could be parsed."""
-    if update is None or update == {}:
-        return old, True
-    if not isinstance(update, dict):
-        return EMPTY_LEVEL, False
-    price: Any = update.get("price")
-    quantity: Any = update.get("quantity")
-    orders: Any = update.get("orders")
-    # Nearly every level of a snapshot: without this short way, depth is a third of the cost of a frame.
-    plain = type(price) is type(quantity) is type(orders) is int
-    if plain and 0 < price < _PLAIN_LIMIT and 0 < quantity < _PLAIN_LIMIT and 0 < orders < _PLAIN_LIMIT:
-        return (price, quantity, orders), True
-    values: list[Any] = list(old)
-    seen: list[int | None] = []
-    good = True
-    for index, sent in enumerate((price, quantity, orders)):
-        try:
-            value = _fields.whole_number(sent)
-        except ValueError:
-            values[index], good = None, False
-            continue
-        seen.append(value)
-        if value is not None and not (value == 0 and index == 0):
-            values[index] = value
-    if good and seen[:2] == [0, 0] and not seen[2]:
-        return EMPTY_LEVEL, True
-    return (values[0], values[1], values[2]), good
-
-
-def _merge_depth(old: tuple[Level, ...], update: object) -> tuple[tuple[Level, ...], bool]:
-    if not isinstance(update, list) or len(update) > MAX_LEVELS:
-        return (), False
-    levels = list(old) + [EMPTY_LEVEL] * (len(update) - len(old))
-    good = True
-    for position, level in enumerate(update):
-        levels[position], parsed = _merge_level(levels[position], level)
-        good = good and parsed
-    return tuple(levels), good
-
-
-def merge(before: Mapping[str, Any], update: dict[str, Any], bad: list[str]) -> dict[str, Any]:
-    """Return a new state: `before` with the market fields of `update` merged over it.
-
-    Args:
-        before: the state so far, by Python name (see `firstock_ws.models.quote.State`).
-        update: a market object as it came.
-        bad: gets the wire names of fields that could not be parsed; they have no value in the new state.
+    Raises:
+        ValueError: `sent` is too large for a number of this feed.
     """
-    state = dict(before)
-    for wire_name, value in update.items():
-        known = _PARSERS.get(wire_name)
-        if known is not None:
-            name, parse = known
-            if type(value) is int and 0 < value < _PLAIN_LIMIT and parse is not _time_text:
-                state[name] = value
-                continue
-            try:
-                parsed = parse(value) if value is not None else None
-            except (ValueError, OverflowError, OSError):
-                bad.append(wire_name)
-                state.pop(name, None)
-            else:
-                if parsed is not None:
-                    state[name] = parsed
-        elif wire_name in _DEPTH and value is not None:
-            name = _DEPTH[wire_name]
-            state[name], good = _merge_depth(state.get(name, ()), value)
-            if not good:
-                bad.append(wire_name)
-    return state
+    if sent is BAD:
+        return None
+    number = _fields.whole_number(sent)
+    return known if number is None else number
 
 
-_EMPTY: Mapping[str, Any] = {}
+def _price(sent: Number, known: Any) -> Any:
+    """The same of a price or a time, of which 0 says nothing."""
+    return None if sent is BAD else _quantity(sent, known) or known
+
+
+def _merge_numbers(known: State, sent: Sequence[Number]) -> Sequence[Any]:
+    if _all_plain(sent):
+        return sent
+    # The usual is settled in the loop, without a call.
+    prices = [
+        (new if type(new) is int and 0 < new < PLAIN_LIMIT else _price(new, old)) if new else old
+        for new, old in zip(sent[:NO_ZERO_COUNT], known, strict=False)
+    ]
+    quantities = [
+        old if new is None else (new if type(new) is int and 0 <= new < PLAIN_LIMIT else _quantity(new, old))
+        for new, old in zip(sent[NO_ZERO_COUNT:], known[NO_ZERO_COUNT:], strict=False)
+    ]
+    return prices + quantities
+
+
+def _merge_level(old: Level, sent: Level) -> Level:
+    price, quantity, orders = sent.price, sent.quantity, sent.orders
+    if price == 0 and quantity == 0 and not orders:
+        return _EMPTY_LEVEL
+    return Level(_price(price, old.price), _quantity(quantity, old.quantity), _quantity(orders, old.orders))
+
+
+def _merge_side(old: Sequence[Level], sent: Sequence[Level] | None, whole: bool) -> Sequence[Level]:
+    if sent is None:
+        return old
+    if sent is BAD:
+        return ()
+    if whole and len(sent) >= len(old):
+        return sent
+    levels = [*old, *[_EMPTY_LEVEL] * (len(sent) - len(old))]
+    for position, level in enumerate(sent):
+        levels[position] = level if whole else _merge_level(levels[position], level)
+    return levels
+
+
+def merge(before: State, update: MarketUpdate) -> State:
+    """Return a new state: `before` with `update` merged over it.
+
+    Raises:
+        ValueError: a number in `update` is too large for one of this feed.
+    """
+    numbers, moment, bids, asks, whole = update
+    old_moment, old_bids, old_asks = before[NUMBER_COUNT:]
+    return (
+        *_merge_numbers(before, numbers),
+        old_moment if moment is None else None if moment is BAD else moment,
+        _merge_side(old_bids, bids, whole),
+        _merge_side(old_asks, asks, whole),
+    )
 
 
 class QuoteBook:
@@ -157,25 +108,40 @@ class QuoteBook:
         self._quotes: dict[str, Quote] = {}
         self._fresh: set[str] = set()
         self._muted: set[str] = set()
-        self._hidden: dict[str, Mapping[str, Any]] = {}
+        self._hidden: dict[str, State] = {}
         self.view: Mapping[str, Quote] = QuotesView(self._quotes)
 
-    def merge(self, instrument: str, update: dict[str, Any], bad: list[str]) -> Quote | None:
-        """Return the full quote after `update`; None if the instrument was unsubscribed meanwhile."""
+    def merge(self, instrument: str, fields: dict[str, Any], bad: list[str]) -> Quote | None:
+        """Return the full quote after the market object `fields` came; None if it was unsubscribed meanwhile.
+
+        Args:
+            bad: gets the wire names of what could not be parsed; it has no value in the quote.
+        """
+        return self.take(instrument, read_market(fields, bad), fields)
+
+    def take(self, instrument: str, update: MarketUpdate, raw: dict[str, Any] | bytes) -> Quote | None:
+        """Return the full quote after `update`; None if the instrument was unsubscribed meanwhile.
+
+        Args:
+            raw: the market object as it came.
+
+        Raises:
+            ValueError: a number in `update` is too large for one of this feed; nothing is changed.
+        """
         with self._lock:
-            if instrument in self._muted:
-                self._hidden[instrument] = merge(self._hidden.get(instrument, _EMPTY), update, bad)
-                return None
-            if instrument in self._hidden:
-                state = merge(self._hidden.pop(instrument), update, bad)
-                self._quotes[instrument] = quote = Quote(instrument, state, _EMPTY, update)
-                self._fresh.add(instrument)
+            if instrument in self._fresh:
+                last = self._quotes[instrument]
+                quote = Quote(last._key, merge(last._state, update), last._state, raw)
+                self._quotes[instrument] = quote
                 return quote
-            last = self._quotes.get(instrument)
+            if instrument in self._muted:
+                self._hidden[instrument] = merge(self._hidden.get(instrument, EMPTY_STATE), update)
+                return None
             # After a reconnect the server sends a snapshot: what stood before must not shine through it.
-            before = last._state if last is not None and instrument in self._fresh else _EMPTY
-            quote = Quote(instrument, merge(before, update, bad), before, update)
-            self._quotes[instrument] = quote
+            state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
+            self._hidden.pop(instrument, None)
+            exchange, _, token = instrument.partition(":")
+            self._quotes[instrument] = quote = Quote(Key(instrument, exchange, token), state, EMPTY_STATE, raw)
             self._fresh.add(instrument)
             return quote
 

@@ -27,7 +27,7 @@ UNSUBSCRIBE = "unsubscribe"
 SUBSCRIBE_GREEKS = "subscribe-option-greeks"
 UNSUBSCRIBE_GREEKS = "unsubscribe-option-greeks"
 
-_INSTRUMENT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*:[^\s:|]+")
+INSTRUMENT_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*:[^\s:|]+")
 # Not "auth" alone: AUTHUM is a symbol, and a subscription may be "not authorised" for an exchange.
 _BAD_KEY = re.compile(
     r"unauth|not authenticated|authentication failed|jkey|(session|token|key)\W+(has\W+)?expired"
@@ -167,7 +167,7 @@ def _flat(kind: Kind, fields: dict[str, Any]) -> Part:
 
 def _keyed(message: dict[str, Any]) -> Iterator[Part]:
     for key, fields in message.items():
-        if not _INSTRUMENT_KEY.fullmatch(key):
+        if not INSTRUMENT_KEY.fullmatch(key):
             yield _unknown("a key that is no instrument among keys that are")
         elif not isinstance(fields, dict):
             yield _unknown("an instrument whose value is no object")
@@ -190,7 +190,7 @@ def _parts_of_object(message: dict[str, Any]) -> Iterator[Part]:
         yield _flat(Kind.GREEKS, message)
     elif _is_market(message):
         yield _flat(Kind.MARKET, message)
-    elif any(_INSTRUMENT_KEY.fullmatch(key) for key in message):
+    elif any(INSTRUMENT_KEY.fullmatch(key) for key in message):
         yield from _keyed(message)
     else:
         yield _unknown("an object of no known feed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -16,6 +17,11 @@ _SECONDS = ("reconnect_max_delay", "connect_timeout", "io_timeout", "ping_interv
 _SECONDS_OR_NONE = ("stale_after", "reconcile_interval")
 _WHOLE = ("max_message_size", "max_pending")
 _WHOLE_OR_NONE = ("reconnect_max_tries",)
+
+
+def fast_path_allowed() -> bool:
+    """Whether the environment leaves the fast path on: a switch for programs that can't be changed."""
+    return os.environ.get("FIRSTOCK_WS_FAST_PATH", "1").strip().lower() not in ("0", "off", "no", "false")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,7 @@ class Settings:
     reconnect_max_delay: float
     reconcile: bool
     reconcile_interval: float | None
+    fast_path: bool
 
     def __post_init__(self) -> None:
         if not isinstance(self.user_id, str) or not self.user_id.strip():
@@ -59,7 +66,7 @@ class Settings:
             if not isinstance(number, kinds) or isinstance(number, bool):
                 what = "a whole number" if kinds is int else "a number of seconds"
                 raise TypeError(f"{name} must be {what}, not {number!r}")
-        for name in ("reconnect", "reconcile"):
+        for name in ("reconnect", "reconcile", "fast_path"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.ssl_context is not None and not isinstance(self.ssl_context, ssl.SSLContext):

@@ -94,14 +94,14 @@ def test_a_fault_of_ours_costs_one_frame(
 ) -> None:
     client, watched = connected
     client.quotes  # noqa: B018
-    original = client._book.merge
+    original = client._book.take
 
     def trip(instrument: str, *args: Any) -> Any:
         if instrument == "NSE:666":
             raise RuntimeError("a fault")
         return original(instrument, *args)
 
-    client._book.merge = trip  # type: ignore[method-assign]
+    client._book.take = trip  # type: ignore[method-assign]
     push(sim, {"NSE:666": {"i_open_price": 1}})
     push(sim, FULL)
     watched.wait("on_quote")

@@ -278,7 +278,7 @@ def test_quotes_are_values(feed: Feeder) -> None:
 
 def test_quotes_do_not_change(feed: Feeder) -> None:
     quote = feed(FULL)
-    for name in ("last_price", "instrument", "_state", "new"):
+    for name in ("last_price", "instrument", "change", "new"):
         with pytest.raises(AttributeError):
             setattr(quote, name, 1)
     with pytest.raises(AttributeError):

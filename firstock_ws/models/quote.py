@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 from firstock_ws.models import _fields
 
-State = Mapping[str, Any]
-"""Merged values of one instrument by Python name: prices in whole paise, depth as (price, quantity, orders)."""
+State = tuple[Any, ...]
+"""Merged values of one instrument, in the order of `STATE_NAMES`; None where not known."""
+
+# Prices in whole paise and times in epoch seconds: of both, 0 on the wire means "no value".
+_NO_ZERO = (
+    *("last_price", "average_price", "open", "high", "low", "close"),
+    *("lower_circuit", "upper_circuit", "year_low", "year_high", "last_trade_time", "feed_time"),
+)
+_NUMBERS = (
+    *("last_quantity", "volume", "traded_value", "total_buy_quantity", "total_sell_quantity"),
+    *("open_interest", "total_open_interest"),
+)
+STATE_NAMES = (*_NO_ZERO, *_NUMBERS, "exchange_time", "bids", "asks")
+NO_ZERO_COUNT = len(_NO_ZERO)
+NUMBER_COUNT = NO_ZERO_COUNT + len(_NUMBERS)
+EMPTY_STATE: State = (*(None for _ in range(NUMBER_COUNT)), None, (), ())
+
+_LAST, _CLOSE, _BIDS, _ASKS = (STATE_NAMES.index(name) for name in ("last_price", "close", "bids", "asks"))
 
 _T = TypeVar("_T")
+
+
+class Key(NamedTuple):
+    """What an instrument is called, whole and in its two parts."""
+
+    instrument: str
+    exchange: str
+    token: str
+
+
+class Level(NamedTuple):
+    """One level of a `State`. Whatever has these three attributes will do."""
+
+    price: int | None
+    """Paise."""
+    quantity: int | None
+    orders: int | None
 
 
 class DepthLevel(NamedTuple):
@@ -29,10 +63,11 @@ class DepthLevel(NamedTuple):
 class _Field(Generic[_T]):
     """A read-only attribute that converts its value when it is read: most users read a few of the thirty."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_index", "_name")
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
+        self._index = STATE_NAMES.index(name)
 
     @overload
     def __get__(self, quote: None, owner: type) -> _Field[_T]: ...
@@ -41,8 +76,11 @@ class _Field(Generic[_T]):
     def __get__(self, quote: Quote | None, owner: type) -> _Field[_T] | _T | None:
         if quote is None:
             return self
-        value = quote._state.get(self._name)
+        value = quote._state[self._index]
         return None if value is None else self._convert(value)
+
+    def __set__(self, quote: Quote, value: object) -> None:
+        raise AttributeError(f"a Quote does not change: {self._name!r} cannot be set")
 
     def _convert(self, value: Any) -> _T:
         raise NotImplementedError
@@ -78,8 +116,10 @@ class _Ready(_Field[datetime]):
         return value
 
 
-def _level(level: tuple[int, int | None, int | None]) -> DepthLevel:
-    return DepthLevel(level[0] / 100, level[1], level[2])
+def _depth(levels: Iterable[Level]) -> Iterator[DepthLevel]:
+    for level in levels:
+        if level.price is not None:
+            yield DepthLevel(level.price / 100, level.quantity, level.orders)
 
 
 class Quote:
@@ -89,33 +129,28 @@ class Quote:
     has not sent is None, never 0. Immutable. Field meanings: the broker's "Subscribe feed" page.
     """
 
-    __slots__ = ("_before", "_raw", "_state", "exchange", "instrument", "token")
+    __slots__ = ("_before", "_key", "_raw", "_state")
 
-    instrument: str
-    """``"EXCHANGE:TOKEN"``, for example ``"NSE:26000"``."""
-    exchange: str
-    """``"NSE"``, ``"BSE"``, ``"NFO"``, ``"BFO"`` or another that the broker sends."""
-    token: str
-    """The broker's number for the instrument, unique within its exchange."""
-    _state: State
-    _before: State
-    _raw: dict[str, Any]
+    def __init__(self, key: Key, state: State, before: State, raw: dict[str, Any] | bytes) -> None:
+        self._key = key
+        self._state = state
+        self._before = before
+        self._raw = raw
 
-    def __init__(self, instrument: str, state: State, before: State, raw: dict[str, Any]) -> None:
-        exchange, _, token = instrument.partition(":")
-        write = object.__setattr__
-        write(self, "instrument", instrument)
-        write(self, "exchange", exchange)
-        write(self, "token", token)
-        write(self, "_state", state)
-        write(self, "_before", before)
-        write(self, "_raw", raw)
+    @property
+    def instrument(self) -> str:
+        """``"EXCHANGE:TOKEN"``, for example ``"NSE:26000"``."""
+        return self._key.instrument
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Quote does not change: {name!r} cannot be set")
+    @property
+    def exchange(self) -> str:
+        """``"NSE"``, ``"BSE"``, ``"NFO"``, ``"BFO"`` or another that the broker sends."""
+        return self._key.exchange
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"a Quote does not change: {name!r} cannot be deleted")
+    @property
+    def token(self) -> str:
+        """The broker's number for the instrument, unique within its exchange."""
+        return self._key.token
 
     last_price = _Price()
     """Price of the last trade, rupees."""
@@ -161,34 +196,34 @@ class Quote:
     @property
     def change(self) -> float | None:
         """`last_price` less `close`, rupees. The broker's own figure is not used: it is 0 for indices."""
-        last, close = self._state.get("last_price"), self._state.get("close")
+        last, close = self._state[_LAST], self._state[_CLOSE]
         return None if last is None or close is None else float((last - close) / 100)
 
     @property
     def change_percent(self) -> float | None:
         """`change` in percent of `close`."""
-        last, close = self._state.get("last_price"), self._state.get("close")
+        last, close = self._state[_LAST], self._state[_CLOSE]
         return None if last is None or not close else float((last - close) / close * 100)
 
     @property
     def bids(self) -> tuple[DepthLevel, ...]:
         """Buyers: the levels that have a price, in the broker's order."""
-        return tuple(_level(level) for level in self._state.get("bids", ()) if level[0] is not None)
+        return tuple(_depth(self._state[_BIDS]))
 
     @property
     def asks(self) -> tuple[DepthLevel, ...]:
         """Sellers: the levels that have a price, in the broker's order."""
-        return tuple(_level(level) for level in self._state.get("asks", ()) if level[0] is not None)
+        return tuple(_depth(self._state[_ASKS]))
 
     @property
     def best_bid(self) -> DepthLevel | None:
         """The first of `bids`, None when there is none."""
-        return next((_level(level) for level in self._state.get("bids", ()) if level[0] is not None), None)
+        return next(_depth(self._state[_BIDS]), None)
 
     @property
     def best_ask(self) -> DepthLevel | None:
         """The first of `asks`, None when there is none."""
-        return next((_level(level) for level in self._state.get("asks", ()) if level[0] is not None), None)
+        return next(_depth(self._state[_ASKS]), None)
 
     @property
     def changed(self) -> frozenset[str]:
@@ -196,12 +231,14 @@ class Quote:
 
         For a quote that replaced others while a slow callback ran: what differs from the last one delivered.
         """
-        earlier = Quote(self.instrument, self._before, self._before, self._raw)
+        earlier = Quote(self._key, self._before, self._before, self._raw)
         return frozenset(name for name in VALUE_NAMES if getattr(self, name) != getattr(earlier, name))
 
     @property
     def raw(self) -> dict[str, Any]:
         """The market object of the newest frame, as it came: often a delta of a few fields, prices in paise."""
+        if isinstance(self._raw, bytes):
+            self._raw = dict(json.loads(self._raw))
         return self._raw
 
     def to_dict(self) -> dict[str, Any]:
@@ -215,18 +252,23 @@ class Quote:
 
     def replacing(self, older: Quote) -> Quote:
         """Return this quote with `changed` counted from before `older`, which will not be delivered."""
-        return Quote(self.instrument, self._state, older._before, self._raw)
+        return Quote(self._key, self._state, older._before, self._raw)
+
+    def _plain(self, state: State) -> State:
+        """Return `state` free of classes that only whoever decoded it has."""
+        levels = (tuple(Level(level.price, level.quantity, level.orders) for level in s) for s in state[_BIDS:])
+        return (*state[:_BIDS], *levels)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Quote):
             return NotImplemented
-        return self.instrument == other.instrument and self._state == other._state
+        return self._key == other._key and self._plain(self._state) == self._plain(other._state)
 
     def __hash__(self) -> int:
-        return hash((self.instrument, self._state.get("last_price"), self._state.get("feed_time")))
+        return hash((self._key, *self._state[:_BIDS]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Quote, (self.instrument, self._state, self._before, self._raw)
+        return Quote, (self._key, self._plain(self._state), self._plain(self._before), self._raw)
 
     def __repr__(self) -> str:
         parts = [f"Quote({self.instrument!r}"]
@@ -243,7 +285,7 @@ class Quote:
         return ", ".join(parts) + ")"
 
 
-_KEY_NAMES = ("instrument", "exchange", "token")
+_KEY_NAMES = Key._fields
 
 VALUE_NAMES: tuple[str, ...] = (
     *(name for name, member in vars(Quote).items() if isinstance(member, _Field)),
