@@ -19,7 +19,7 @@ import websocket
 from firstock_ws import library, protocol
 from firstock_ws._secrets import REDACTOR, Secret, get_logger
 from firstock_ws._version import __version__
-from firstock_ws.dial import Dialler, Interrupted
+from firstock_ws.dial import Dialler, Interrupted, Stream
 from firstock_ws.errors import (
     AuthenticationError,
     ConnectError,
@@ -86,6 +86,7 @@ class Connection:
         self._keeper = Keeper(self._tend)
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
+        self._stream: Stream | None = None
         self._app: library.App | None = None
         self._web_socket: websocket.WebSocket | None = None
         self._upgrade: Upgrade | None = None
@@ -153,7 +154,7 @@ class Connection:
     def _let_go(self) -> None:
         with self._lock:
             sock, app, web_socket = self._sock, self._app, self._web_socket
-            self._app = self._web_socket = self._sock = self._liveness = None
+            self._app = self._web_socket = self._sock = self._stream = self._liveness = None
         if sock is not None:
             sock.close()
         library.let_go(app, web_socket)
@@ -172,13 +173,14 @@ class Connection:
             return Ending(error, ready, lasted, error.code, error.reason)
         return Ending(error, ready, lasted, code, reason or str(error))
 
-    def _dial(self) -> socket.socket:
+    def _dial(self) -> Stream:
         assert self._deadline is not None
         parts = urlsplit(self._settings.url)
         secure = parts.scheme == "wss"
         dialler = Dialler(deadline=self._deadline, stopped=lambda: self._aborted, publish=self._publish)
         context = (self._settings.ssl_context or default_context()) if secure else None
-        sock = dialler.open(parts.hostname or "", parts.port or (443 if secure else 80), context)
+        fast = self._settings.fast_path
+        sock = dialler.open(parts.hostname or "", parts.port or (443 if secure else 80), context, fast=fast)
         sock.settimeout(self._settings.io_timeout)
         return sock
 
@@ -188,8 +190,9 @@ class Connection:
             if self._aborted:
                 raise Interrupted
 
-    def _run_app(self, sock: socket.socket) -> None:
-        self._upgrade = Upgrade(sock)
+    def _run_app(self, stream: Stream) -> None:
+        self._stream = stream
+        self._upgrade = Upgrade(stream)
         app = library.App(
             protocol.session_url(self._settings.url, self._settings.user_id, self._jkey.reveal()),
             header={"User-Agent": f"firstock-ws/{__version__}"},
@@ -206,12 +209,12 @@ class Connection:
     def _on_open(self, app: Any) -> None:
         settings = self._settings
         with self._lock:
-            sock, web_socket = self._sock, app.sock
+            stream, web_socket = self._stream, app.sock
             ours = web_socket is not None and web_socket.sock is cast(socket.socket, self._upgrade)
             on_texts = self._on_texts if settings.fast_path else None
-            if sock is not None and web_socket is not None and ours:
+            if stream is not None and web_socket is not None and ours:
                 self._liveness = Liveness(
-                    app.bind(web_socket, sock, settings.max_message_size, on_texts, self._feed.hand_over),
+                    app.bind(web_socket, stream, settings.max_message_size, on_texts, self._feed.hand_over),
                     ping_interval=settings.ping_interval,
                     ping_timeout=settings.ping_timeout,
                     stale_after=settings.stale_after,

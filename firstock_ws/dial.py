@@ -15,6 +15,10 @@ import time
 from collections.abc import Callable
 
 from firstock_ws.errors import ConnectError, ConnectTimeoutError
+from firstock_ws.tls_socket import TlsSocket
+
+Stream = socket.socket | TlsSocket
+"""What a connection is read from and written to."""
 
 _SLICE = 0.1
 _IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK)}
@@ -40,8 +44,11 @@ class Dialler:
         self._stopped = stopped
         self._publish = publish
 
-    def open(self, host: str, port: int, context: ssl.SSLContext | None) -> socket.socket:
+    def open(self, host: str, port: int, context: ssl.SSLContext | None, *, fast: bool = True) -> Stream:
         """Return a connected socket, with TLS on it where `context` is given.
+
+        Args:
+            fast: whether to read TLS in large pieces, instead of by Python's own ``SSLSocket``.
 
         Raises:
             ConnectError: in our own words; nothing of the library's text, nothing of the URL's path.
@@ -51,7 +58,7 @@ class Dialler:
         if context is None:
             return sock
         try:
-            return self._tls(sock, host, context)
+            return self._tls(sock, host, context, fast)
         except BaseException:
             sock.close()
             raise
@@ -112,15 +119,18 @@ class Dialler:
                     return errno.ETIMEDOUT
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-    def _tls(self, sock: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
-        left = self._left(f"connecting to {host}")
+    def _tls(self, sock: socket.socket, host: str, context: ssl.SSLContext, fast: bool) -> Stream:
         problem = f"the TLS handshake with {host} failed"
-        wrapped: ssl.SSLSocket | None = None
+        wrapped: ssl.SSLSocket | TlsSocket | None = None
         try:
-            # Published before the handshake: wrap_socket takes the descriptor away from the plain socket.
-            wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            self._publish(wrapped)
-            wrapped.settimeout(left)
+            if fast:
+                sock.settimeout(self._left(f"connecting to {host}"))
+                wrapped = TlsSocket(sock, host, context)
+            else:
+                # Published before the handshake: wrap_socket takes the descriptor away from the plain socket.
+                wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+                self._publish(wrapped)
+                wrapped.settimeout(self._left(f"connecting to {host}"))
             wrapped.do_handshake()
             return wrapped
         except ssl.SSLCertVerificationError as error:

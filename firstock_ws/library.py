@@ -17,14 +17,17 @@ import functools
 import select
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import websocket
 from websocket._abnf import continuous_frame, frame_buffer
 
 from firstock_ws._secrets import get_logger
+from firstock_ws.dial import Stream
+from firstock_ws.tls_socket import TlsSocket
 
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
@@ -66,14 +69,16 @@ class Frames(frame_buffer):
     keeper looks at the times. Each is written by one thread, in one step.
     """
 
-    def __init__(self, recv: Callable[[int], bytes], limit: int) -> None:
+    def __init__(self, recv: Callable[[int], bytes], recv_now: Callable[[int], bytes], limit: int) -> None:
         """
         Args:
-            recv: reads from the socket; raises when there is nothing for too long, or nothing more to come.
+            recv: the library's way to read from the socket, which waits for bytes.
+            recv_now: reads once from a socket that has been found readable.
             limit: bytes that a frame may have.
         """
         super().__init__(self._next_bytes, True)
         self._recv = recv
+        self._recv_now = recv_now
         self._limit = limit
         self._ahead = bytearray()
         self._needed = _SHORTEST
@@ -139,7 +144,13 @@ class Frames(frame_buffer):
 
     def _read_on(self) -> bytes:
         """Read once; return all there is, nothing while that is not enough to go on."""
-        received = self._recv(_CHUNK)
+        try:
+            received = self._recv_now(_CHUNK)
+        except ssl.SSLWantReadError:
+            received = b""
+        else:
+            if not received:
+                raise websocket.WebSocketConnectionClosedException("the server hung up")
         self.heard_at = time.monotonic()
         if len(self._ahead) + len(received) >= self._needed:
             return b"".join((self._ahead, received)) if self._ahead else received
@@ -229,7 +240,7 @@ class App(websocket.WebSocketApp):
     def bind(
         self,
         web_socket: websocket.WebSocket,
-        sock: socket.socket,
+        sock: Stream,
         limit: int,
         on_texts: OnTexts | None,
         on_pause: Callable[[], object],
@@ -242,8 +253,9 @@ class App(websocket.WebSocketApp):
                 in pieces still goes to ``on_data``. None to leave all to the library.
             on_pause: called when, after texts, nothing more is there to be read.
         """
-        web_socket.sock = sock
-        web_socket.frame_buffer = frames = Frames(web_socket._recv, limit)
+        web_socket.sock = cast(socket.socket, sock)
+        recv_now = sock.recv_now if isinstance(sock, TlsSocket) else sock.recv
+        web_socket.frame_buffer = frames = Frames(web_socket._recv, recv_now, limit)
         web_socket.cont_frame = messages = Messages(limit)
         if on_texts is not None and fits():
             self.fast = _Fast(sock, frames, messages, on_texts, on_pause)
@@ -268,7 +280,7 @@ class _Fast:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Stream,
         frames: Frames,
         messages: Messages,
         on_texts: OnTexts,
@@ -307,7 +319,7 @@ class _Fast:
         return _IDLE if self._frames.began_at is None or timeout is None else timeout
 
 
-def _waiter(sock: socket.socket) -> Callable[[float], bool]:
+def _waiter(sock: Stream) -> Callable[[float], bool]:
     """Return a function that waits, so many seconds at most, until `sock` can be read, and returns whether it can.
 
     Without asking first, a peer that has vanished in the middle of a TLS record would hold the lock of the reader.
@@ -334,7 +346,7 @@ def fits() -> bool:
     stream = _TRIAL
     got: list[Any] = []
     try:
-        frames = Frames(lambda size: stream, 1_024)
+        frames = Frames(lambda size: stream, lambda size: stream, 1_024)
         messages = Messages(1_024)
         for _ in range(4):
             got += frames.take(between_messages=not messages.recving_frames)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http.client
 import io
-import socket
 from typing import Any
 
+from firstock_ws.dial import Stream
 from firstock_ws.library import TooLargeError
 
 MAX_ANSWER = 65_536
@@ -25,7 +25,7 @@ class Upgrade:
     Threads: the io thread reads; any thread may look at `status`.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Stream) -> None:
         self._sock = sock
         self._answer = bytearray()
         self._refused = False
