@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import select
 import selectors
 import socket
@@ -27,7 +28,6 @@ from websocket._abnf import continuous_frame, frame_buffer
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.dial import Stream
-from firstock_ws.tls_socket import TlsSocket
 
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
@@ -69,21 +69,25 @@ class Frames(frame_buffer):
     keeper looks at the times. Each is written by one thread, in one step.
     """
 
-    def __init__(self, recv: Callable[[int], bytes], recv_now: Callable[[int], bytes], limit: int) -> None:
+    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[memoryview], int], limit: int) -> None:
         """
         Args:
             recv: the library's way to read from the socket, which waits for bytes.
-            recv_now: reads once from a socket that has been found readable.
+            recv_into: reads once from a socket that has been found readable.
             limit: bytes that a frame may have.
         """
         super().__init__(self._next_bytes, True)
         self._recv = recv
-        self._recv_now = recv_now
+        self._recv_into = recv_into
+        # Kept: memory taken anew for each reading costs more than all else when frames come one by one.
+        self._chunk = memoryview(bytearray(_CHUNK))
         self._limit = limit
         self._ahead = bytearray()
         self._needed = _SHORTEST
         self.unusual = False
         """Whether the next frame, of which at least the beginning is here, is for the library to read."""
+        self.emptied = False
+        """Whether the last reading brought all that was there."""
         self.heard_at = time.monotonic()
         """When the last byte came."""
         self.began_at: float | None = None
@@ -145,17 +149,18 @@ class Frames(frame_buffer):
     def _read_on(self) -> bytes:
         """Read once; return all there is, nothing while that is not enough to go on."""
         try:
-            received = self._recv_now(_CHUNK)
+            length = self._recv_into(self._chunk)
         except ssl.SSLWantReadError:
-            received = b""
+            length = 0
         else:
-            if not received:
+            if not length:
                 raise websocket.WebSocketConnectionClosedException("the server hung up")
         self.heard_at = time.monotonic()
-        if len(self._ahead) + len(received) >= self._needed:
-            return b"".join((self._ahead, received)) if self._ahead else received
+        self.emptied = length < _CHUNK // 2
+        if len(self._ahead) + length >= self._needed:
+            return b"".join((self._ahead, self._chunk[:length]))
         # Not joined each time: a long frame that comes in little pieces would be copied over and over.
-        self._ahead += received
+        self._ahead += self._chunk[:length]
         return b""
 
 
@@ -254,8 +259,7 @@ class App(websocket.WebSocketApp):
             on_pause: called when, after texts, nothing more is there to be read.
         """
         web_socket.sock = cast(socket.socket, sock)
-        recv_now = sock.recv_now if isinstance(sock, TlsSocket) else sock.recv
-        web_socket.frame_buffer = frames = Frames(web_socket._recv, recv_now, limit)
+        web_socket.frame_buffer = frames = Frames(web_socket._recv, sock.recv_into, limit)
         web_socket.cont_frame = messages = Messages(limit)
         if on_texts is not None and fits():
             self.fast = _Fast(sock, frames, messages, on_texts, on_pause)
@@ -302,8 +306,9 @@ class _Fast:
         frames, messages = self._frames, self._messages
         readable = _waiter(self._sock)
         while going_on():
-            if frames.stuck and not readable(0):
-                self._on_pause()
+            if frames.stuck:
+                if frames.emptied or not readable(0):
+                    self._on_pause()
                 if not readable(self._patience()):
                     if frames.began_at is not None:
                         raise websocket.WebSocketTimeoutException("the rest of a frame did not come")
@@ -346,7 +351,7 @@ def fits() -> bool:
     stream = _TRIAL
     got: list[Any] = []
     try:
-        frames = Frames(lambda size: stream, lambda size: stream, 1_024)
+        frames = Frames(lambda size: stream, io.BytesIO(stream).readinto, 1_024)
         messages = Messages(1_024)
         for _ in range(4):
             got += frames.take(between_messages=not messages.recving_frames)
