@@ -1,7 +1,7 @@
 """A server that sends prepared frames faster than any client takes them, to one client, and ends.
 
-A process of its own: ``python -m benchmarks.flood --load v1 --frames 10000`` prints two ports, one for the client and
-one for its word that the warm-up is through. Every wait is bounded: nobody is left behind.
+A process of its own: ``python -m benchmarks.flood --load v1 --frames 10000`` prints two ports, one for the client
+and one for its word that the warm-up is through. Every wait is bounded: nobody is left behind.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 
 from benchmarks import wire
 from benchmarks.frames import STAMP_BASE, STAMP_DIGITS, STAMP_FIELD, dump
 from benchmarks.loads import LOADS, Load
+from benchmarks.tls import TlsSocket
 
 HOST = "127.0.0.1"
 CHUNK = 65_536
 """Bytes handed to the socket at once: a call for each frame would make the server the slower one."""
-RECORD = 16_384
-"""Bytes that a TLS record holds at most."""
 SETTLE = 0.1
 """Seconds of silence after which a client has sent all its subscriptions."""
 PATIENCE = 60.0
@@ -32,11 +30,11 @@ GREETING = dump({"status": "success", "message": "Authentication successful"})
 class Flood:
     """Sends one load to one client."""
 
-    def __init__(self, sock: socket.socket, load: Load, *, rate: float, record_each: bool) -> None:
+    def __init__(self, sock: wire.Stream, load: Load, *, rate: float, coalesce: bool) -> None:
         """
         Args:
-            rate: frames a second, each stamped when it is sent; 0 for as fast as the client takes them.
-            record_each: send each frame by itself, as servers do: over TLS it is a record of its own then.
+            rate: frames a second, each stamped when it is sent; 0 for as many as the client takes.
+            coalesce: put several frames in a TLS record. Usual servers don't.
         """
         self._sock = sock
         self._inbox = wire.Inbox(sock)
@@ -46,7 +44,7 @@ class Flood:
         self._frames = itertools.chain(opening, itertools.cycle(cycle))
         self._longest = max(map(len, cycle))
         self._rate = rate
-        self._record_each = record_each
+        self._coalesce = coalesce
 
     def greet(self) -> None:
         """Say that the key is accepted: the broker's clients wait for it."""
@@ -66,16 +64,16 @@ class Flood:
         """Send the next `count` frames."""
         if self._rate:
             self._send_paced(count)
-        elif self._record_each:
-            for batch in self._batches(count, CHUNK):
-                for frame in batch:
-                    self._sock.sendall(frame)
-                self._answer_waiting()
         else:
-            size = RECORD if isinstance(self._sock, ssl.SSLSocket) else CHUNK
-            for batch in self._batches(count, size):
-                self._sock.sendall(b"".join(batch))
+            for batch in self._batches(count):
+                self._send_batch(batch)
                 self._answer_waiting()
+
+    def _send_batch(self, frames: list[bytes]) -> None:
+        if isinstance(self._sock, TlsSocket) and not self._coalesce:
+            self._sock.send_records(frames)
+        else:
+            self._sock.sendall(b"".join(frames))
 
     def hold(self) -> None:
         """Keep the connection until the client closes it."""
@@ -85,8 +83,8 @@ class Flood:
             if frame is not None:
                 self._answer(frame)
 
-    def _batches(self, count: int, size: int) -> Iterator[list[bytes]]:
-        at_once = max(1, size // self._longest)
+    def _batches(self, count: int) -> Iterator[list[bytes]]:
+        at_once = max(1, CHUNK // self._longest)
         for left in range(count, 0, -at_once):
             yield list(itertools.islice(self._frames, min(at_once, left)))
 
@@ -138,15 +136,11 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _accept(listener: socket.socket, certificate: str | None) -> socket.socket:
+def _accept(listener: socket.socket, certificate: str | None) -> wire.Stream:
     sock, _ = listener.accept()
     sock.settimeout(PATIENCE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if certificate is None:
-        return sock
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context.wrap_socket(sock, server_side=True)
+    return TlsSocket(sock, certificate) if certificate else sock
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -157,10 +151,8 @@ def _serve(arguments: argparse.Namespace) -> None:
         listener.settimeout(PATIENCE)
         control.settimeout(PATIENCE)
         print(listener.getsockname()[1], control.getsockname()[1], flush=True)
-        sock = _accept(listener, arguments.certificate)
-        with sock:
-            record_each = arguments.certificate is not None and not arguments.coalesce
-            flood = Flood(sock, load, rate=arguments.rate, record_each=record_each)
+        with _accept(listener, arguments.certificate) as sock:
+            flood = Flood(sock, load, rate=arguments.rate, coalesce=arguments.coalesce)
             wire.upgrade(sock)
             if arguments.greet:
                 flood.greet()

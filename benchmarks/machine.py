@@ -10,6 +10,7 @@ from pathlib import Path
 PACKAGES = (
     "firstock-ws",
     "websocket-client",
+    "wsaccel",
     "msgspec",
     "orjson",
     "firstock",

@@ -21,8 +21,8 @@ def cpu_seconds() -> float:
 class Meter:
     """Measures from the callback of the last warm-up quote to that of the last quote of all.
 
-    The server sends nothing past the warm-up before it is told to, so that no work on measured frames is done before
-    the clock starts, however far a client reads ahead of its callbacks.
+    The server sends nothing past the warm-up before it is told to, so that no work on measured frames is done
+    before the clock starts, however far a client reads ahead of its callbacks.
 
     Threads: one thread of the client's calls `add` and `stamp`; the main thread waits for `done`.
     """

@@ -21,7 +21,7 @@ WARM_UP = 0.1
 QUICK = 10
 """A quick run has this many times fewer frames."""
 SMALLEST_RUN = 50
-"""Frames, below which start-up costs show."""
+"""Frames that a quick run has at least."""
 
 Figures = dict[str, float]
 """What one run measured, by metric."""
@@ -46,6 +46,8 @@ class Case:
     tls: bool = False
     latency: bool = False
     warm_up: bool = True
+    whole: bool = False
+    """Whether a quick run is no shorter."""
     seconds: float = 90.0
     """A run that takes longer has failed."""
 
@@ -56,7 +58,16 @@ class Case:
 
     def quick(self) -> Case:
         """The same, shorter. Paced loads keep their pace."""
-        return replace(self, frames=max(SMALLEST_RUN, self.frames // QUICK))
+        return self if self.whole else replace(self, frames=max(SMALLEST_RUN, self.frames // QUICK))
+
+    @property
+    def warm(self) -> int:
+        """Frames of the warm-up: each instrument's first frame, which costs more, is among them."""
+        if not self.warm_up:
+            return 0
+        kind = LOADS[self.load]
+        rest = max(int(self.frames * WARM_UP), -(-self.instruments // kind.quotes))
+        return rest + (self.instruments if kind.opens else 0)
 
 
 class Certificates(NamedTuple):
@@ -79,21 +90,18 @@ class Bench:
         Raises:
             RunError: a process failed or took too long, or did not get all that was sent.
         """
-        kind = LOADS[case.load]
-        opening = case.instruments if kind.opens else 0
-        warm = opening + max(1, int(case.frames * WARM_UP)) if case.warm_up else 0
-        server = self._serve(case, warm)
+        server = self._serve(case)
         try:
             port, control = _ports(server)
-            said = self._measure(case, warm * kind.quotes, case.frames * kind.quotes, port, control)
+            said = self._measure(case, port, control)
         finally:
             server.kill()
             server.communicate()
         return _figures(case, said)
 
-    def _serve(self, case: Case, warm: int) -> subprocess.Popen[str]:
+    def _serve(self, case: Case) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "benchmarks.flood", "--load", case.load]
-        command += ["--instruments", str(case.instruments), "--warm", str(warm), "--frames", str(case.frames)]
+        command += ["--instruments", str(case.instruments), "--warm", str(case.warm), "--frames", str(case.frames)]
         command += ["--rate", str(case.rate)]
         if PEERS[case.peer].greeted:
             command += ["--greet"]
@@ -103,10 +111,12 @@ class Bench:
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self._folder, env=environment()
         )
 
-    def _measure(self, case: Case, warm: int, quotes: int, port: int, control: int) -> dict[str, Any]:
+    def _measure(self, case: Case, port: int, control: int) -> dict[str, Any]:
+        per_frame = LOADS[case.load].quotes
         command = [sys.executable, "-m", "benchmarks.child", "--peer", case.peer]
         command += ["--port", str(port), "--control", str(control), "--instruments", str(case.instruments)]
-        command += ["--warm", str(warm), "--quotes", str(quotes), "--per-frame", str(LOADS[case.load].quotes)]
+        command += ["--warm", str(case.warm * per_frame), "--quotes", str(case.frames * per_frame)]
+        command += ["--per-frame", str(per_frame)]
         command += ["--seconds", str(case.seconds)]
         if case.tls:
             command += ["--ca", str(self._certified().authority)]

@@ -6,14 +6,19 @@ import base64
 import hashlib
 import select
 import socket
-import ssl
 import struct
 import time
 from typing import NamedTuple
 
+from benchmarks.tls import TlsSocket
+
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+Stream = socket.socket | TlsSocket
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _LARGEST_HEAD = 65_536
+
+
+_END = 0
 
 
 class Frame(NamedTuple):
@@ -37,7 +42,7 @@ def encode(opcode: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
 
 
-def upgrade(sock: socket.socket) -> None:
+def upgrade(sock: Stream) -> None:
     """Answer any client's upgrade request, odd ones too: the broker's own client sends two Origin headers."""
     head = bytearray()
     while b"\r\n\r\n" not in head:
@@ -63,7 +68,7 @@ def _answer(head: bytes) -> bytes:
 class Inbox:
     """Reads the frames of a client, which are few and short."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Stream) -> None:
         self._sock = sock
         self._data = bytearray()
 
@@ -86,8 +91,7 @@ class Inbox:
         return frame
 
     def _readable(self, timeout: float) -> bool:
-        # What TLS has decrypted already is not waiting at the socket.
-        if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
+        if isinstance(self._sock, TlsSocket) and self._sock.pending():
             return True
         return bool(select.select([self._sock], [], [], timeout)[0])
 

@@ -1,4 +1,4 @@
-"""WebSocket libraries for asyncio, each as its documentation shows it, with a JSON library and an empty callback."""
+"""WebSocket libraries for asyncio, each as its documentation shows it, with a JSON library and no callback."""
 
 from __future__ import annotations
 
