@@ -11,7 +11,6 @@ from datetime import date
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.peers import PEERS
 from benchmarks.results import Results
 from benchmarks.run import Bench, RunError
 from benchmarks.sections import SECTIONS, Section
@@ -54,11 +53,11 @@ def _measure(section: Section, bench: Bench, rounds: int, quick: bool, results: 
         try:
             for row, found in section.round(bench, number, quick):
                 if isinstance(found, RunError):
-                    results.note(section.name, f"A run failed: {found}.")
+                    results.note(section.name, f"{found}.")
                 else:
                     results.add(section.name, row, number, found)
         except RunError as error:
-            results.note(section.name, f"A round failed: {error}.")
+            results.note(section.name, f"{error}.")
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -69,12 +68,10 @@ def main(given: Sequence[str] | None = None) -> None:
         for section in sections:
             print(f"{section.name:12} {section.title}: {section.about}")
         return
-    for name, peer in PEERS.items():
-        if missing := peer.missing():
-            print(f"{name} is left out: {', '.join(missing)} not installed", file=sys.stderr)
     asked = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     results = Results()
     begun = time.monotonic()
+    print(report.legend())
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         for section in sections:
@@ -82,7 +79,7 @@ def main(given: Sequence[str] | None = None) -> None:
             print(report.table(section, results), flush=True)
     words = sys.argv[1:] if given is None else given
     command = " ".join(("python -m benchmarks", *words))
-    arguments.output.write_text(report.page(command, sections, results, date.today()), encoding="utf-8")
+    arguments.output.write_text(report.page(command, asked, sections, results, date.today()), encoding="utf-8")
     print(f"{arguments.output} written after {time.monotonic() - begun:.0f} s", file=sys.stderr)
 
 

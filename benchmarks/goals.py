@@ -18,8 +18,6 @@ class Goal:
     against: str | None = None
     """The row that is divided by; None for the figure itself."""
     at_most: bool = True
-    beside: str | None = None
-    """The row that shows it; None for its own."""
 
     def value(self, results: Results) -> float | None:
         """What was reached; None where something was not measured."""

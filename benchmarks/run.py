@@ -51,11 +51,6 @@ class Case:
     seconds: float = 90.0
     """A run that takes longer has failed."""
 
-    @property
-    def needs(self) -> list[str]:
-        """What isn't installed."""
-        return PEERS[self.peer].missing()
-
     def quick(self) -> Case:
         """The same, shorter. Paced loads keep their pace."""
         return self if self.whole else replace(self, frames=max(SMALLEST_RUN, self.frames // QUICK))
@@ -88,8 +83,10 @@ class Bench:
         """Measure `case` once.
 
         Raises:
-            RunError: a process failed or took too long, or did not get all that was sent.
+            RunError: a process failed or took too long, or did not get all that was sent, or something isn't installed.
         """
+        if missing := PEERS[case.peer].missing():
+            raise RunError(f"{case.name} is left out: {', '.join(missing)} not installed")
         server = self._serve(case)
         try:
             port, control = _ports(server)

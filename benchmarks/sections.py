@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from benchmarks.imports import import_times
 from benchmarks.machine import has_rss
-from benchmarks.peers import PEERS
 from benchmarks.run import Bench, Case, Figures, RunError
 
 Found = tuple[str, Figures | RunError]
@@ -41,8 +40,6 @@ class Section:
     """The row that the others are compared with, by the first metric."""
     rounds: int | None = None
     """For a section that needs a number of its own."""
-    explained: tuple[tuple[str, str], ...] = ()
-    """What the rows are, where the name does not tell."""
 
     def rounds_of(self, asked: int, quick: bool) -> int:
         """How many rounds to run, when `asked` is what the user wants."""
@@ -58,25 +55,27 @@ P99 = Metric("p99", "p99, µs", 0)
 MIB = Metric("mib", "MiB")
 
 
-def _of_cases(
-    name: str, title: str, about: str, metrics: tuple[Metric, ...], *cases: Case, **more: str
-) -> Section:
-    """A section whose rounds run each case once, one after the other."""
+def _each(*cases: Case) -> Round:
+    """A round that runs each case once, one after the other."""
 
     def round_(bench: Bench, number: int, quick: bool) -> Iterator[Found]:
         # Each round begins with another one, so that no place in the order is always the same client's.
         first = number % len(cases)
         for case in (*cases[first:], *cases[:first]):
-            if case.needs:
-                continue
             try:
                 yield case.name, bench.run(case.quick() if quick else case)
             except RunError as error:
                 yield case.name, error
 
-    explained = {case.name: PEERS[case.peer].about for case in cases}
+    return round_
+
+
+def _of_cases(
+    name: str, title: str, about: str, metrics: tuple[Metric, ...], *cases: Case, compared_with: str = "ours"
+) -> Section:
+    """A section with a row for each case."""
     rows = tuple(case.name for case in cases)
-    return Section(name, title, about, metrics, rows, round_, explained=tuple(explained.items()), **more)
+    return Section(name, title, about, metrics, rows, _each(*cases), compared_with=compared_with)
 
 
 # Frames of V1 for about a second of each client: the slowest would take a minute for the fastest one's.
@@ -173,8 +172,8 @@ SECTIONS: tuple[Section, ...] = (
     _of_cases(
         "indian",
         "Clients of other Indian brokers",
-        "Each on its own broker's frames, all with five levels of depth a side: theirs are binary, 184 and 379 bytes "
-        "a quote; ours are 1.3 KB of JSON.",
+        "Each on its own broker's frames, all with five levels of depth a side: theirs are binary, 184 (kite) and 379 "
+        "(smart) bytes a quote; ours are 1.3 KB of JSON.",
         (QUOTES, CPU_QUOTE),
         Case("ours, V1", "ours", "v1", 40_000),
         Case("ours, V2 of 50", "ours", "v2-50", 800),
@@ -225,15 +224,13 @@ SECTIONS: tuple[Section, ...] = (
         "Beyond the interpreter with the imports done: this client with 3,000 instruments, full depth.",
         (MIB,),
         ("ours",),
-        _of_cases(
-            "", "", "", (), Case("ours", "ours-memory", "v1", 6_000, instruments=3_000, rate=3_000.0, whole=True)
-        ).round,
+        _each(Case("ours", "ours-memory", "v1", 6_000, instruments=3_000, rate=3_000.0, whole=True)),
         needs=_no_rss,
     ),
     Section(
         "backlog",
         "Backlog",
-        "Memory of this client's process while 1,000,000 V1 frames come (a quick run: 250,000) and its callback "
+        "One round. Memory of this client's process while 1,000,000 V1 frames come (a quick run: 250,000) and its callback "
         "never returns; `max_pending` is the default.",
         (MIB,),
         BACKLOG_ROWS,
@@ -245,7 +242,7 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "import",
         "Import",
-        "In fresh interpreters. Needless are the simulator, the command line, websockets and rich.",
+        "In fresh interpreters, 15 rounds. Needless are the simulator, the command line, websockets and rich.",
         (Metric("ms", "ms"), Metric("needless", "needless modules", 0)),
         ("firstock_ws", "websocket, requests"),
         _imports,

@@ -24,6 +24,8 @@ class Peer(NamedTuple):
     """Modules that must be installed."""
     greeted: bool = False
     """Whether it waits for the broker's word on the key."""
+    shown: bool = True
+    """Whether the tables have it under its own name."""
 
     def missing(self) -> list[str]:
         """What it needs that isn't installed."""
@@ -39,8 +41,8 @@ PEERS: dict[str, Peer] = {
     "ours": Peer("ours:run", "this client, default settings, reading `quote.last_price`", greeted=True),
     "ours-json": Peer("ours:run_with_json", "the same without the fast JSON library", greeted=True),
     "ours-plain": Peer("ours:run_plain", "the same with `FIRSTOCK_WS_FAST_PATH=0`", greeted=True),
-    "ours-memory": Peer("ours:run_for_memory", "this client, default settings", greeted=True),
-    "ours-stuck": Peer("ours:run_stuck", "this client with a callback that never returns", greeted=True),
+    "ours-memory": Peer("ours:run_for_memory", "this client, default settings", greeted=True, shown=False),
+    "ours-stuck": Peer("ours:run_stuck", "this client, its callback stuck", greeted=True, shown=False),
     "broker": Peer(
         "broker:run", "the broker's own package, reading the price from its dict", ("firstock",), greeted=True
     ),
