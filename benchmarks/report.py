@@ -22,10 +22,10 @@ pip install -e ".[bench]"
 {command}
 ```
 
-Medians of {rounds} interleaved rounds (where a section needs another number, it says so), with the smallest and the
-largest behind them. Ratios are medians of each round's ratio. CPU time is that of the client's whole process, system
-time too, from the end of a warm-up to its last callback; its figures and the frames a second are those of a server
-that sends as fast as the client takes it.
+Medians over interleaved rounds ({rounds}; a section that has another number says so), with the smallest and the
+largest behind them. Ratios are medians of each round's ratio. CPU time is that of the client's whole process,
+system time too, from the end of a warm-up to its last callback. But for "Latency" and "Memory", the server sends as
+fast as the client takes it.
 """
 NAMED_METRICS = ("p50", "p99", "needless")
 """Metrics that a goal names, because its row has several."""

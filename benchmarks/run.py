@@ -83,7 +83,7 @@ class Bench:
         """Measure `case` once.
 
         Raises:
-            RunError: a process failed or took too long, or did not get all that was sent, or something isn't installed.
+            RunError: a process failed, took too long, or left something out; or something isn't installed.
         """
         if missing := PEERS[case.peer].missing():
             raise RunError(f"{case.name} is left out: {', '.join(missing)} not installed")

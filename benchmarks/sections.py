@@ -172,8 +172,8 @@ SECTIONS: tuple[Section, ...] = (
     _of_cases(
         "indian",
         "Clients of other Indian brokers",
-        "Each on its own broker's frames, all with five levels of depth a side: theirs are binary, 184 (kite) and 379 "
-        "(smart) bytes a quote; ours are 1.3 KB of JSON.",
+        "Each on its own broker's frames, all with five levels of depth a side: theirs are binary, 184 (kite) and "
+        "379 (smart) bytes a quote; ours are 1.3 KB of JSON.",
         (QUOTES, CPU_QUOTE),
         Case("ours, V1", "ours", "v1", 40_000),
         Case("ours, V2 of 50", "ours", "v2-50", 800),
@@ -230,8 +230,8 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "backlog",
         "Backlog",
-        "One round. Memory of this client's process while 1,000,000 V1 frames come (a quick run: 250,000) and its callback "
-        "never returns; `max_pending` is the default.",
+        "One round. Memory of this client's process while 1,000,000 V1 frames come (a quick run: 250,000) and its "
+        "callback never returns; `max_pending` is the default.",
         (MIB,),
         BACKLOG_ROWS,
         _backlog,
