@@ -50,7 +50,7 @@ class Meter:
     @property
     def quotes(self) -> int:
         """Quotes seen after the warm-up."""
-        return self._seen - self._warm
+        return max(0, self._seen - self._warm)
 
     def add(self, quotes: int) -> None:
         """Take note of quotes that a callback got."""

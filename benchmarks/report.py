@@ -24,8 +24,8 @@ pip install -e ".[bench]"
 
 Medians over interleaved rounds ({rounds}; a section that has another number says so), with the smallest and the
 largest behind them. Ratios are medians of each round's ratio. CPU time is that of the client's whole process,
-system time too, from the end of a warm-up to its last callback. But for "Latency" and "Memory", the server sends as
-fast as the client takes it.
+system time too, from the end of a warm-up to its last callback. But for "Latency" and "Memory", the server sends
+as fast as the client takes it.
 """
 NAMED_METRICS = ("p50", "p99", "needless")
 """Metrics that a goal names, because its row has several."""

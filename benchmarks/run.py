@@ -182,6 +182,7 @@ def _figures(case: Case, said: dict[str, Any]) -> Figures:
     figures: Figures = {name: float(said[name]) for name in ("p50", "p99", "mib") if name in said}
     figures |= {f"{number:.0f}": mib for number, mib in said.get("marks", [])}
     if said["wall"]:
+        figures["quotes"] = said["quotes"]
         figures["cpu_frame"] = said["cpu"] / case.frames * 1e6
         figures["cpu_quote"] = said["cpu"] / said["quotes"] * 1e6
         figures["frames_s"] = case.frames / said["wall"]
