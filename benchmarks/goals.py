@@ -30,7 +30,7 @@ class Goal:
         return value <= self.limit if self.at_most else value >= self.limit
 
 
-_SLOW, _FAST = "1,000 a second", "5,000 a second"
+_SLOW, _FAST = "at 1,000/s", "at 5,000/s"
 
 GOALS: tuple[Goal, ...] = (
     Goal("v1", "ours", "cpu_frame", 1 / 35, "broker"),
@@ -40,14 +40,14 @@ GOALS: tuple[Goal, ...] = (
     Goal("v1", "ours", "cpu_frame", 1.5, "aiohttp"),
     Goal("v1-tls", "ours", "cpu_frame", 1 / 25, "broker"),
     Goal("v2-50", "ours", "cpu_frame", 1 / 45, "broker"),
-    Goal("indian", "ours, V1", "quotes_s", 4.0, "kite, 1 a frame", at_most=False),
-    Goal("indian", "ours, V2 of 50", "quotes_s", 4.0, "kite, 50 a frame", at_most=False),
-    Goal("indian", "ours, V1", "quotes_s", 4.0, "smart, 1 a frame", at_most=False),
+    Goal("indian", "ours V1", "quotes_s", 4.0, "kite of 1", at_most=False),
+    Goal("indian", "ours V2 of 50", "quotes_s", 4.0, "kite of 50", at_most=False),
+    Goal("indian", "ours V1", "quotes_s", 4.0, "smart", at_most=False),
     Goal("delta", "delta", "cpu_frame", 0.5, "full frame"),
     Goal("scale", "3,000", "cpu_frame", 1.15, "10"),
-    Goal("latency", f"ours, {_SLOW}", "p50", 1.3, f"app, {_SLOW}"),
-    Goal("latency", f"ours, {_SLOW}", "p99", 2.0, f"app, {_SLOW}"),
-    Goal("latency", f"ours, {_FAST}", "p50", 2.0, f"ours, {_SLOW}"),
+    Goal("latency", f"ours {_SLOW}", "p50", 1.3, f"app {_SLOW}"),
+    Goal("latency", f"ours {_SLOW}", "p99", 2.0, f"app {_SLOW}"),
+    Goal("latency", f"ours {_FAST}", "p50", 2.0, f"ours {_SLOW}"),
     Goal("memory", "ours", "mib", 30.0),
     Goal("backlog", "after all", "mib", 1.05, "after 5 %"),
     Goal("import", "firstock_ws", "ms", 1.5, "websocket, requests"),

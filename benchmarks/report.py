@@ -76,8 +76,9 @@ def _shown_at(goal: Goal, section: Section) -> str:
 
 def _goal(goal: Goal, row: str, results: Results) -> str:
     value = goal.value(results)
-    words = [] if row == goal.row else [goal.row]
-    words += [goal.metric] if goal.metric in NAMED_METRICS else []
+    words = [goal.metric] if goal.metric in NAMED_METRICS else []
+    if row != goal.row:
+        words += ["of", goal.row] if words else [goal.row]
     words += ["at most" if goal.at_most else "at least", _limit(goal.limit, goal)]
     if goal.against:
         words.append("of this" if row == goal.against else f"of {goal.against}")

@@ -76,7 +76,8 @@ class Bench:
     """The folder of one whole run, and its certificates."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        """For whatever is needed only while it runs."""
         self._certificates: Certificates | None = None
 
     def run(self, case: Case) -> Figures:
@@ -105,7 +106,7 @@ class Bench:
         if case.tls:
             command += ["--certificate", str(self._certified().server)]
         return subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self._folder, env=environment()
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder, env=environment()
         )
 
     def _measure(self, case: Case, port: int, control: int) -> dict[str, Any]:
@@ -120,7 +121,7 @@ class Bench:
         if case.latency:
             command += ["--latency"]
         # Some clients write files where they are started.
-        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             try:
                 child = subprocess.run(
                     command,
@@ -141,7 +142,7 @@ class Bench:
 
     def _certified(self) -> Certificates:
         if self._certificates is None:
-            self._certificates = _certify(self._folder)
+            self._certificates = _certify(self.folder)
         return self._certificates
 
 
