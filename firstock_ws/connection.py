@@ -141,6 +141,7 @@ class Connection:
             logger.debug("this computer lacks something", exc_info=True)
             self._fail(ConnectError(f"this computer has no resources to connect with ({type(error).__name__})"))
         finally:
+            self._feed.hand_over()
             if self._online:
                 self._subscriptions.go_offline()
             self._keeper.stop()
@@ -210,7 +211,7 @@ class Connection:
             on_texts = self._on_texts if settings.fast_path else None
             if sock is not None and web_socket is not None and ours:
                 self._liveness = Liveness(
-                    app.bind(web_socket, sock, settings.max_message_size, on_texts),
+                    app.bind(web_socket, sock, settings.max_message_size, on_texts, self._feed.hand_over),
                     ping_interval=settings.ping_interval,
                     ping_timeout=settings.ping_timeout,
                     stale_after=settings.stale_after,
@@ -228,6 +229,7 @@ class Connection:
             self._feed.handle_binary(data)
         else:
             self._on_texts([data])
+        self._feed.hand_over()
 
     def _on_texts(self, frames: list[bytes]) -> None:
         if self._liveness is not None:

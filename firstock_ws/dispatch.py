@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
@@ -16,6 +16,10 @@ logger = get_logger("firstock_ws.dispatch")
 
 Update = Quote | OptionGreeks
 """What may be replaced by a newer one of the same instrument when the callbacks are too slow."""
+
+
+ENOUGH = 256
+"""Updates for which the callback thread is woken though more are on their way: some milliseconds of a flood."""
 
 
 class _Event(NamedTuple):
@@ -54,7 +58,7 @@ class Dispatcher:
     events are kept whatever happens.
 
     Threads: any thread puts; the callback thread takes. The queue and all counts are owned here, their lock is
-    ``_wake`` (a condition). It is never held while user code runs.
+    ``_lock``, with the condition ``_wake`` on it. It is never held while user code runs.
     """
 
     def __init__(self, call: Callable[[str, tuple[object, ...]], None], max_pending: int) -> None:
@@ -66,7 +70,8 @@ class Dispatcher:
         """
         self._call = call
         self._max_pending = max_pending
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
         self._queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
         self._slots: dict[tuple[type, str], _Slot] | None = None
         self._worker: Worker | None = None
@@ -74,12 +79,12 @@ class Dispatcher:
         self._idle = False
         self._closing = False
         self._deadline: float | None = None
+        self._unannounced = 0
         self._updates_waiting = 0
         self._notices_waiting = 0
         self._quotes_received = 0
         self._quotes_delivered = 0
         self._quotes_conflated = 0
-        self._quotes_waiting = 0
         self._notices_dropped = 0
         self._callback_errors = 0
 
@@ -87,13 +92,13 @@ class Dispatcher:
 
     def put(self, name: str, *args: object) -> None:
         """Queue a call that will be made whatever happens."""
-        with self._wake:
+        with self._lock:
             self._queue.append(_Event(name, args, droppable=False))
             self._notify()
 
     def put_notice(self, name: str, *args: object) -> None:
         """Queue a call that is dropped, and counted, when `max_pending` of its kind wait already."""
-        with self._wake:
+        with self._lock:
             if self._notices_waiting >= self._max_pending:
                 self._notices_dropped += 1
                 return
@@ -101,23 +106,25 @@ class Dispatcher:
             self._queue.append(_Event(name, args, droppable=True))
             self._notify()
 
-    def put_updates(self, updates: Iterable[Update]) -> None:
-        """Queue quotes or greeks, each to be conflated with newer ones if the callbacks are too slow."""
+    def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
+        """Queue quotes or greeks, each to be conflated with newer ones if the callbacks are too slow.
+
+        Args:
+            more_follow: whether more are on their way; the callback thread is then woken only when enough wait for
+                it, or by `announce`. To wake it costs as much as to decode some frames, and more in a flood.
+        """
         overrun = False
-        with self._wake:
-            for update in updates:
-                if type(update) is Quote:
-                    self._quotes_received += 1
-                    self._quotes_waiting += 1
-                if self._slots is None:
-                    self._queue.append(update)
-                    self._updates_waiting += 1
-                    if self._updates_waiting > self._max_pending:
-                        self._conflate_queue()
-                        overrun = True
-                else:
-                    self._put_newest(self._slots, self._queue, update)
-            self._notify()
+        with self._lock:
+            quotes = [type(update) for update in updates].count(Quote)
+            self._quotes_received += quotes
+            if self._slots is None and self._updates_waiting + len(updates) <= self._max_pending:
+                self._queue.extend(updates)
+                self._updates_waiting += len(updates)
+            else:
+                overrun = self._put_one_by_one(updates)
+            self._unannounced += len(updates)
+            if not more_follow or self._unannounced >= ENOUGH:
+                self._notify()
         if overrun:
             logger.warning(
                 "callbacks are too slow: more than %d quotes waited; only the newest of each instrument is kept "
@@ -125,7 +132,28 @@ class Dispatcher:
                 self._max_pending,
             )
 
+    def announce(self) -> None:
+        """Wake the callback thread, if something was put that it has not been woken for."""
+        if self._unannounced:
+            with self._lock:
+                self._notify()
+
+    def _put_one_by_one(self, updates: Sequence[Update]) -> bool:
+        """Queue or conflate; return whether the queue was overrun by it."""
+        overrun = False
+        for update in updates:
+            if self._slots is None:
+                self._queue.append(update)
+                self._updates_waiting += 1
+                if self._updates_waiting > self._max_pending:
+                    self._conflate_queue()
+                    overrun = True
+            else:
+                self._put_newest(self._slots, self._queue, update)
+        return overrun
+
     def _notify(self) -> None:
+        self._unannounced = 0
         if self._idle:
             self._idle = False
             self._wake.notify()
@@ -148,7 +176,6 @@ class Dispatcher:
         if isinstance(update, Quote) and isinstance(older, Quote):
             slot.update = update.replacing(older)
             self._quotes_conflated += 1
-            self._quotes_waiting -= 1
 
     def _conflate_queue(self) -> None:
         """Keep the newest update per instrument, at the place of the oldest: nobody waits longer than before."""
@@ -166,7 +193,7 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the callback thread, or keep the one that is still busy with an earlier session's callback."""
-        with self._wake:
+        with self._lock:
             if self._closing:
                 # Quotes that a callback held up in an earlier session are of no use in this one.
                 self._discard_updates()
@@ -182,7 +209,7 @@ class Dispatcher:
         Args:
             deadline: `time.monotonic()` after which nothing more is delivered; None to deliver all of it.
         """
-        with self._wake:
+        with self._lock:
             self._closing, self._deadline = True, deadline
             self._idle = False
             self._wake.notify_all()
@@ -199,35 +226,42 @@ class Dispatcher:
 
     def counts(self) -> DispatchCounts:
         """Return all figures as of one moment."""
-        with self._wake:
+        with self._lock:
             return DispatchCounts(
                 quotes_received=self._quotes_received,
                 quotes_delivered=self._quotes_delivered,
                 quotes_conflated=self._quotes_conflated,
-                quotes_waiting=self._quotes_waiting,
+                quotes_waiting=self._quotes_waiting(),
                 notices_dropped=self._notices_dropped,
                 callback_errors=self._callback_errors,
             )
 
     def _run(self) -> None:
+        lock, call = self._lock, self._call
+        args: tuple[object, ...]
         while True:
-            with self._wake:
-                while not self._queue and not self._closing:
-                    self._idle = True
-                    self._wake.wait()
-                late = self._closing and self._deadline is not None and time.monotonic() > self._deadline
-                if late or not self._queue:
+            with lock:
+                if (self._closing or not self._queue) and not self._wait():
                     dropped = self._discard_updates()
                     kept = len(self._queue)
                     # From here on start() makes a new thread: this one must not touch the queue any more.
                     self._running = False
                     break
-                name, args = self._take()
+                item = self._queue.popleft()
+                if type(item) is Quote and self._slots is None:
+                    # Nearly always; written out, since a call would cost as much as all of it.
+                    self._updates_waiting -= 1
+                    self._quotes_delivered += 1
+                    name, args = "on_quote", (item,)
+                else:
+                    name, args = self._take(item)
+            failure: BaseException | None = None
             try:
-                self._deliver(name, args)
-            except BaseException:  # noqa: BLE001 - only a logging handler of the user's can raise here
-                with self._wake:
-                    self._callback_errors += 1
+                call(name, args)
+            except BaseException as error:  # noqa: BLE001 - also sys.exit(): it must not end the feed unseen
+                failure = error
+            if failure is not None:
+                self._report_safely(name, failure)
         if dropped or kept:
             logger.warning(
                 "closed while a callback was busy: %d updates were not delivered; %d order, position and "
@@ -236,44 +270,62 @@ class Dispatcher:
                 kept,
             )
 
-    def _take(self) -> tuple[str, tuple[object, ...]]:
-        item = self._queue.popleft()
+    def _wait(self) -> bool:
+        """Wait for something to deliver; return whether there is, and it is not too late for it."""
+        while not self._queue and not self._closing:
+            self._idle = True
+            self._wake.wait()
+        late = self._closing and self._deadline is not None and time.monotonic() > self._deadline
+        return bool(self._queue) and not late
+
+    def _take(self, item: Quote | OptionGreeks | _Event | _Slot) -> tuple[str, tuple[object, ...]]:
+        """Account for `item`, which was taken off the queue; return what is to be called with what."""
         if isinstance(item, _Event):
             self._notices_waiting -= item.droppable
             return item.name, item.args
-        if isinstance(item, _Slot):
-            item = item.update
-            assert self._slots is not None
-            del self._slots[type(item), item.instrument]
+        if self._slots is not None:
+            if isinstance(item, _Slot):
+                item = item.update
+                del self._slots[type(item), item.instrument]
+            if self._updates_waiting == 1:
+                self._slots = None
         self._updates_waiting -= 1
-        if self._slots is not None and self._updates_waiting == 0:
-            self._slots = None
-        if isinstance(item, Quote):
-            self._quotes_waiting -= 1
+        if type(item) is Quote:
             self._quotes_delivered += 1
             return "on_quote", (item,)
         return "on_option_greeks", (item,)
+
+    def _quotes_waiting(self) -> int:
+        return self._quotes_received - self._quotes_delivered - self._quotes_conflated
 
     def _discard_updates(self) -> int:
         """Drop, and count, what would be stale by the next connect(); what must not be lost waits for it."""
         waited = len(self._queue)
         self._queue = deque(item for item in self._queue if isinstance(item, _Event) and not item.droppable)
         self._slots = None
-        self._quotes_conflated += self._quotes_waiting
+        self._quotes_conflated += self._quotes_waiting()
         self._notices_dropped += self._notices_waiting
-        self._quotes_waiting = self._updates_waiting = self._notices_waiting = 0
+        self._updates_waiting = self._notices_waiting = 0
         return waited - len(self._queue)
 
-    def _deliver(self, name: str, args: tuple[object, ...]) -> None:
-        failure: BaseException | None = None
+    def _report_safely(self, name: str, failure: BaseException) -> None:
         try:
-            self._call(name, args)
-        except BaseException as error:  # noqa: BLE001 - also sys.exit(): it must not end the feed unseen
-            failure = error
-        if failure is None:
-            return
-        with self._wake:
+            self._report(name, failure)
+        except BaseException:  # noqa: BLE001 - only a logging handler of the user's can raise here
+            with self._lock:
+                self._callback_errors += 1
+
+    def _report(self, name: str, failure: BaseException) -> None:
+        """Tell of what a callback raised. Not called where that is being handled: it would be told of twice."""
+        with self._lock:
             self._callback_errors += 1
         logger.error("the callback %s raised %s", name, type(failure).__name__, exc_info=failure)
-        if name != "on_error":
-            self._deliver("on_error", (failure,))
+        if name == "on_error":
+            return
+        failed: BaseException | None = None
+        try:
+            self._call("on_error", (failure,))
+        except BaseException as error:  # noqa: BLE001
+            failed = error
+        if failed is not None:
+            self._report("on_error", failed)

@@ -13,7 +13,7 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.errors import FirstockError, FrameError
 from firstock_ws.ledger import Ledger
-from firstock_ws.market import Entry
+from firstock_ws.market import Entry, MarketUpdate
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import IST, Quote
 from firstock_ws.models.greeks import read_greeks
@@ -95,22 +95,29 @@ class Feed:
     def handle(self, frames: Sequence[bytes]) -> Iterator[dict[str, Any]]:
         """Queue all events in text `frames`, in their order; yield the session frames, which are the connection's.
 
-        Quotes are handed over together: what wakes the callback thread is the dearest part of a quiet stream.
+        The callback thread may learn of quotes only by `hand_over`.
         """
         self._frames += len(frames)
         self._bytes += sum(map(len, frames))
         self._last_frame_at = time.time()
         wants_raw = self._wants_raw()
+        read_frame, take = self._read_frame, self._book.take
         updates: list[Update] = []
         for frame in frames:
-            sessions: list[dict[str, Any]] = []
             try:
                 if wants_raw:
                     self._flush(updates)
                     self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
-                entries = self._read_frame(frame)
+                entries = read_frame(frame)
                 if entries is not None:
-                    self._merge(entries, updates)
+                    for instrument, update, plain, raw in entries:
+                        quote = (
+                            take(instrument, update, plain, raw)
+                            if plain
+                            else self._take_odd(instrument, update, raw)
+                        )
+                        if quote is not None:
+                            updates.append(quote)
                     continue
                 self._flush(updates)
                 sessions = self._handle_unusual(frame)
@@ -118,8 +125,13 @@ class Feed:
                 # One frame that trips over a fault of ours must not cost the user the stream.
                 logger.exception("a frame could not be handled")
                 self.report(FrameError("a frame could not be handled; the log has the details", frame=frame))
+                continue
             yield from sessions
         self._flush(updates)
+
+    def hand_over(self) -> None:
+        """Have what was queued delivered: nothing more is coming for now."""
+        self._dispatcher.announce()
 
     def handle_binary(self, frame: bytes) -> None:
         """Report a binary frame."""
@@ -128,14 +140,12 @@ class Feed:
         self._last_frame_at = time.time()
         self._not_understood("a binary frame, which this feed does not have", frame)
 
-    def _merge(self, entries: list[Entry], updates: list[Update]) -> None:
-        for instrument, update, raw in entries:
-            try:
-                quote = self._book.take(instrument, update, raw)
-            except ValueError:
-                quote = self._merge_fields(instrument, json.loads(raw))
-            if quote is not None:
-                updates.append(quote)
+    def _take_odd(self, instrument: str, update: MarketUpdate, raw: bytes) -> Quote | None:
+        try:
+            return self._book.take(instrument, update, False, raw)
+        except ValueError:
+            # A number that can't be one of this feed: said, and told apart, field by field.
+            return self._merge_fields(instrument, json.loads(raw))
 
     def _merge_fields(self, instrument: str, fields: dict[str, Any]) -> Quote | None:
         bad: list[str] = []
@@ -184,7 +194,7 @@ class Feed:
 
     def _flush(self, updates: list[Update]) -> None:
         if updates:
-            self._dispatcher.put_updates(updates)
+            self._dispatcher.put_updates(updates, more_follow=True)
             updates.clear()
 
     def _handle_trade(self, part: Part) -> list[str]:

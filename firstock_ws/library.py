@@ -125,20 +125,27 @@ class Frames(frame_buffer):
             between_messages: whether a text frame may come now; False while a message in pieces is unfinished.
         """
         with self.lock:
-            if self.stuck:
-                self._ahead += self._recv(_CHUNK)
-                self.heard_at = time.monotonic()
+            data = bytes(self._ahead) if not self.stuck else self._read_on()
             texts: list[bytes] = []
-            if not self.stuck:
-                data = bytes(self._ahead)
+            if data:
                 texts, taken, self._needed, self.unusual = _split(data, self._limit if between_messages else -1)
-                del self._ahead[:taken]
+                self._ahead = bytearray(data[taken:])
                 if taken or self.unusual:
                     self.began_at = None
             if self._ahead and not self.unusual:
                 self.read = len(self._ahead)
                 self.began_at = self.began_at or self.heard_at
         return texts
+
+    def _read_on(self) -> bytes:
+        """Read once; return all there is, nothing while that is not enough to go on."""
+        received = self._recv(_CHUNK)
+        self.heard_at = time.monotonic()
+        if len(self._ahead) + len(received) >= self._needed:
+            return b"".join((self._ahead, received)) if self._ahead else received
+        # Not joined each time: a long frame that comes in little pieces would be copied over and over.
+        self._ahead += received
+        return b""
 
 
 def _split(data: bytes, limit: int) -> tuple[list[bytes], int, int, bool]:
@@ -220,7 +227,12 @@ class App(websocket.WebSocketApp):
     fast: _Fast | None = None
 
     def bind(
-        self, web_socket: websocket.WebSocket, sock: socket.socket, limit: int, on_texts: OnTexts | None
+        self,
+        web_socket: websocket.WebSocket,
+        sock: socket.socket,
+        limit: int,
+        on_texts: OnTexts | None,
+        on_pause: Callable[[], object],
     ) -> Frames:
         """Let `web_socket`, whose upgrade is done, read from `sock` within bounds; return its reader of frames.
 
@@ -228,12 +240,13 @@ class App(websocket.WebSocketApp):
             limit: bytes that a frame, and a message, may have.
             on_texts: gets the payloads of text frames, some at a time, if reading the fast way works; what comes
                 in pieces still goes to ``on_data``. None to leave all to the library.
+            on_pause: called when, after texts, nothing more is there to be read.
         """
         web_socket.sock = sock
         web_socket.frame_buffer = frames = Frames(web_socket._recv, limit)
         web_socket.cont_frame = messages = Messages(limit)
         if on_texts is not None and fits():
-            self.fast = _Fast(sock, frames, messages, on_texts)
+            self.fast = _Fast(sock, frames, messages, on_texts, on_pause)
         return frames
 
     def create_dispatcher(self, *args: Any, **options: Any) -> Any:
@@ -253,11 +266,19 @@ class App(websocket.WebSocketApp):
 class _Fast:
     """The loop that reads a connection the fast way."""
 
-    def __init__(self, sock: socket.socket, frames: Frames, messages: Messages, on_texts: OnTexts) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        frames: Frames,
+        messages: Messages,
+        on_texts: OnTexts,
+        on_pause: Callable[[], object],
+    ) -> None:
         self._sock = sock
         self._frames = frames
         self._messages = messages
         self._on_texts = on_texts
+        self._on_pause = on_pause
 
     def read(self, read_one: Callable[[], bool], going_on: Callable[[], bool]) -> None:
         """Read until the connection ends.
@@ -269,10 +290,12 @@ class _Fast:
         frames, messages = self._frames, self._messages
         readable = _waiter(self._sock)
         while going_on():
-            if frames.stuck and not readable(self._patience()):
-                if frames.began_at is not None:
-                    raise websocket.WebSocketTimeoutException("the rest of a frame did not come")
-                continue
+            if frames.stuck and not readable(0):
+                self._on_pause()
+                if not readable(self._patience()):
+                    if frames.began_at is not None:
+                        raise websocket.WebSocketTimeoutException("the rest of a frame did not come")
+                    continue
             texts = frames.take(between_messages=not messages.recving_frames)
             if texts:
                 self._on_texts(texts)

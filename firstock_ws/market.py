@@ -1,4 +1,4 @@
-"""What one market object says, field by field: numbers, a time, levels of depth; the rules are the wire's.
+"""What one market object says, field by field; the rules are the wire's ("Market fields" of the broker's feed).
 
 Nothing is merged here, and nothing settled that depends on what was before: see `firstock_ws.merge`.
 """
@@ -6,11 +6,12 @@ Nothing is merged here, and nothing settled that depends on what was before: see
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from firstock_ws.models import _fields
-from firstock_ws.models.quote import NUMBER_COUNT, STATE_NAMES, Level
+from firstock_ws.models.quote import NO_ZERO_COUNT, NUMBER_COUNT, STATE_NAMES, Level
 
 MAX_LEVELS = 50
 PLAIN_LIMIT = 2**63 - 1
@@ -19,21 +20,15 @@ PLAIN_LIMIT = 2**63 - 1
 BAD: Final[Any] = type("Bad", (), {"__repr__": lambda self: "BAD"})()
 """Stands for what could not be parsed: what was known before is no longer known to be true."""
 
-Number = int | float | None
+MarketUpdate = tuple[Any, ...]
+"""What a market object says, in the order of `STATE_NAMES`: None for nothing, or `BAD`. Numbers may still mean "no
+value", and levels say nothing of what they leave out."""
 
-clock_text = lru_cache(maxsize=256)(_fields.clock_text)
-"""Distinct texts are few: one a second for the whole market."""
+Entry = tuple[str, MarketUpdate, bool, bytes]
+"""One instrument's part of a frame: its name; what the part says; whether that is plain; the part as it came.
 
-
-MarketUpdate = tuple[Sequence[Number], Any, Sequence[Level] | None, Sequence[Level] | None, bool]
-"""What a market object says: the first `NUMBER_COUNT` values of a `State`, the exchange's time, bids, asks; None
-where it says nothing. The last tells whether every level is complete, and takes the place of what was there.
-
-A bare tuple: one is made for each quote, and a named one costs five times as much.
+Plain: whatever is not None stands as it is in the next `State`. Bare tuples: some are made for each quote.
 """
-
-Entry = tuple[str, MarketUpdate, bytes]
-"""One instrument's part of a frame: its name, what the part says, and the part as it came."""
 
 WIRE_NUMBERS = {
     "i_last_traded_price": "last_price",
@@ -64,7 +59,11 @@ BIDS, ASKS = "best_buy", "best_sell"
 TIMES = ("i_last_trade_time", "i_feed_time")
 
 _INDEX = {wire: STATE_NAMES.index(name) for wire, name in WIRE_NUMBERS.items()}
-_CLOSE = _INDEX["i_closing_price"]
+CLOSE = STATE_NAMES.index("close")
+_LEVEL = ("price", "quantity", "orders")
+# A whole snapshot is taken in one step each, where a loop would be half of its cost.
+_numbers_of = itemgetter(*sorted(_INDEX, key=lambda name: _INDEX[name]))
+_level_of: Callable[[Any], tuple[Any, Any, Any]] = itemgetter(*_LEVEL)
 
 
 def _epoch(value: object) -> int | None:
@@ -74,10 +73,10 @@ def _epoch(value: object) -> int | None:
     return number
 
 
-def _time_text(value: object) -> Any:
+def _time_text(value: object) -> object:
     if not isinstance(value, (str, int)):
         raise ValueError("not a text")
-    return clock_text(value)
+    return value if _fields.market_time(value) is not None else None
 
 
 _PARSERS = dict.fromkeys(WIRE_NUMBERS, _fields.whole_number) | dict.fromkeys(TIMES, _epoch)
@@ -93,55 +92,69 @@ def _parsed(value: object, parse: Callable[[object], Any], name: str, bad: list[
         return BAD
 
 
-def _level(sent: object) -> Level:
+def all_plain(numbers: Sequence[Any], least: int) -> bool:
+    """Whether all `numbers` are ints from `least` on that mean what they say; without a loop, for speed."""
+    return set(map(type, numbers)) == _INTS and min(numbers) >= least and max(numbers) < PLAIN_LIMIT
+
+
+_INTS = {int}
+
+
+def _odd_level(sent: object) -> Level:
     if sent is None:
-        return _SILENT
+        return Level(None, None, None)
     if not isinstance(sent, dict):
-        return _BAD_LEVEL
-    price: Any = sent.get("price")
-    quantity: Any = sent.get("quantity")
-    orders: Any = sent.get("orders")
-    plain = type(price) is type(quantity) is type(orders) is int
-    # Nearly every level: without this short way, depth is a third of the cost of a frame.
-    if plain and 0 < price < PLAIN_LIMIT and 0 < quantity < PLAIN_LIMIT and 0 < orders < PLAIN_LIMIT:
-        return Level(price, quantity, orders)
-    return Level(*(_parsed(value, _fields.whole_number, "", []) for value in (price, quantity, orders)))
+        return Level(BAD, BAD, BAD)
+    return Level(*(_parsed(sent.get(name), _fields.whole_number, "", []) for name in _LEVEL))
 
 
-_SILENT = Level(None, None, None)
-_BAD_LEVEL = Level(BAD, BAD, BAD)
-
-
-def _depth(sent: object, name: str, bad: list[str]) -> Any:
+def _depth(sent: object, name: str, bad: list[str]) -> tuple[Any, bool]:
+    """Return the levels, and whether they are plain."""
     if sent is None:
-        return None
+        return None, True
     if not isinstance(sent, list) or len(sent) > MAX_LEVELS:
         bad.append(name)
-        return BAD
-    levels = [_level(level) for level in sent]
-    if any(value is BAD for level in levels for value in level):
+        return BAD, False
+    try:
+        values = tuple(map(_level_of, sent))
+    except (KeyError, TypeError):
+        values = ()
+    if values and all_plain([*chain.from_iterable(values)], 1):
+        return tuple(map(Level._make, values)), True
+    levels = tuple(map(_odd_level, sent))
+    if any(BAD in level for level in levels):
         bad.append(name)
-    return levels
+    return levels, False
 
 
-def read_market(fields: dict[str, Any], bad: list[str]) -> MarketUpdate:
-    """Return what the market object `fields` says.
+def _numbers(fields: dict[str, Any], bad: list[str]) -> tuple[Sequence[Any], bool]:
+    """Return the numbers, and whether they are plain."""
+    try:
+        complete = _numbers_of(fields)
+    except KeyError:
+        complete = ()
+    if complete and all_plain(complete[:NO_ZERO_COUNT], 1) and all_plain(complete[NO_ZERO_COUNT:], 0):
+        return complete, True
+    numbers: list[Any] = [None] * NUMBER_COUNT
+    for name, value in fields.items():
+        if name in _INDEX:
+            numbers[_INDEX[name]] = _parsed(value, _PARSERS[name], name, bad)
+    if CLOSE_AGAIN in fields:
+        again = _parsed(fields[CLOSE_AGAIN], _fields.whole_number, CLOSE_AGAIN, bad)
+        if again and (again is not BAD or numbers[CLOSE] is None) and numbers[CLOSE] in (None, 0, BAD):
+            numbers[CLOSE] = again
+    return numbers, False
+
+
+def read_market(fields: dict[str, Any], bad: list[str]) -> tuple[MarketUpdate, bool]:
+    """Return what the market object `fields` says, and whether that is plain (see `Entry`).
 
     Args:
         bad: gets the wire names of what could not be parsed.
     """
-    numbers: list[Any] = [None] * NUMBER_COUNT
-    for name, value in fields.items():
-        index = _INDEX.get(name)
-        if index is None:
-            continue
-        if type(value) is int and 0 <= value < PLAIN_LIMIT:
-            numbers[index] = value
-        else:
-            numbers[index] = _parsed(value, _PARSERS[name], name, bad)
-    if CLOSE_AGAIN in fields:
-        again = _parsed(fields[CLOSE_AGAIN], _fields.whole_number, CLOSE_AGAIN, bad)
-        if again and (again is not BAD or numbers[_CLOSE] is None) and numbers[_CLOSE] in (None, 0, BAD):
-            numbers[_CLOSE] = again
-    moment = _parsed(fields.get(TIME_TEXT), _time_text, TIME_TEXT, bad)
-    return numbers, moment, _depth(fields.get(BIDS), BIDS, bad), _depth(fields.get(ASKS), ASKS, bad), False
+    numbers, numbers_plain = _numbers(fields, bad)
+    text = _parsed(fields.get(TIME_TEXT), _time_text, TIME_TEXT, bad)
+    bids, bids_plain = _depth(fields.get(BIDS), BIDS, bad)
+    asks, asks_plain = _depth(fields.get(ASKS), ASKS, bad)
+    plain = numbers_plain and bids_plain and asks_plain and text is not BAD
+    return (*numbers, text, bids, asks), plain

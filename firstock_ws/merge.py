@@ -10,25 +10,24 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, Number, read_market
+from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
 from firstock_ws.models import _fields
-from firstock_ws.models.quote import EMPTY_STATE, NO_ZERO_COUNT, NUMBER_COUNT, Key, Level, Quote, State
+from firstock_ws.models.quote import (
+    ASKS,
+    BIDS,
+    EMPTY_STATE,
+    NO_ZERO_COUNT,
+    NUMBER_COUNT,
+    Key,
+    Level,
+    Quote,
+    State,
+)
 
 _EMPTY_LEVEL = Level(None, None, None)
-_INTS = {int}
 
 
-def _all_plain(numbers: Sequence[Any]) -> bool:
-    """Whether all that could be said is said, and needs no second look. Without a loop: this is asked always."""
-    return (
-        set(map(type, numbers)) == _INTS
-        and min(numbers[:NO_ZERO_COUNT]) > 0
-        and min(numbers[NO_ZERO_COUNT:]) >= 0
-        and max(numbers) < PLAIN_LIMIT
-    )
-
-
-def _quantity(sent: Number, known: Any) -> Any:
+def _quantity(sent: Any, known: Any) -> Any:
     """Return what is known of a quantity after `sent` came.
 
     Raises:
@@ -40,44 +39,26 @@ def _quantity(sent: Number, known: Any) -> Any:
     return known if number is None else number
 
 
-def _price(sent: Number, known: Any) -> Any:
+def _price(sent: Any, known: Any) -> Any:
     """The same of a price or a time, of which 0 says nothing."""
     return None if sent is BAD else _quantity(sent, known) or known
 
 
-def _merge_numbers(known: State, sent: Sequence[Number]) -> Sequence[Any]:
-    if _all_plain(sent):
-        return sent
-    # The usual is settled in the loop, without a call.
-    prices = [
-        (new if type(new) is int and 0 < new < PLAIN_LIMIT else _price(new, old)) if new else old
-        for new, old in zip(sent[:NO_ZERO_COUNT], known, strict=False)
-    ]
-    quantities = [
-        old if new is None else (new if type(new) is int and 0 <= new < PLAIN_LIMIT else _quantity(new, old))
-        for new, old in zip(sent[NO_ZERO_COUNT:], known[NO_ZERO_COUNT:], strict=False)
-    ]
-    return prices + quantities
-
-
 def _merge_level(old: Level, sent: Level) -> Level:
     price, quantity, orders = sent.price, sent.quantity, sent.orders
-    if price == 0 and quantity == 0 and not orders:
+    if price == quantity == 0 and not orders:
         return _EMPTY_LEVEL
     return Level(_price(price, old.price), _quantity(quantity, old.quantity), _quantity(orders, old.orders))
 
 
-def _merge_side(old: Sequence[Level], sent: Sequence[Level] | None, whole: bool) -> Sequence[Level]:
+def _merge_side(old: Sequence[Level], sent: Any) -> Sequence[Level]:
     if sent is None:
         return old
     if sent is BAD:
         return ()
-    if whole and len(sent) >= len(old):
-        return sent
     levels = [*old, *[_EMPTY_LEVEL] * (len(sent) - len(old))]
-    for position, level in enumerate(sent):
-        levels[position] = level if whole else _merge_level(levels[position], level)
-    return levels
+    levels[: len(sent)] = map(_merge_level, levels, sent)
+    return tuple(levels)
 
 
 def merge(before: State, update: MarketUpdate) -> State:
@@ -86,14 +67,30 @@ def merge(before: State, update: MarketUpdate) -> State:
     Raises:
         ValueError: a number in `update` is too large for one of this feed.
     """
-    numbers, moment, bids, asks, whole = update
-    old_moment, old_bids, old_asks = before[NUMBER_COUNT:]
-    return (
-        *_merge_numbers(before, numbers),
-        old_moment if moment is None else None if moment is BAD else moment,
-        _merge_side(old_bids, bids, whole),
-        _merge_side(old_asks, asks, whole),
-    )
+    # The usual is settled in the loops, without a call.
+    prices = [
+        (new if type(new) is int and 0 < new < PLAIN_LIMIT else _price(new, old)) if new else old
+        for new, old in zip(update[:NO_ZERO_COUNT], before, strict=False)
+    ]
+    quantities = [
+        old if new is None else (new if type(new) is int and 0 <= new < PLAIN_LIMIT else _quantity(new, old))
+        for new, old in zip(update[NO_ZERO_COUNT:NUMBER_COUNT], before[NO_ZERO_COUNT:], strict=False)
+    ]
+    old_text, old_bids, old_asks = before[NUMBER_COUNT:]
+    text, bids, asks = update[NUMBER_COUNT:]
+    text = old_text if text is None else None if text is BAD else text
+    return (*prices, *quantities, text, _merge_side(old_bids, bids), _merge_side(old_asks, asks))
+
+
+def merge_plain(before: State, update: MarketUpdate) -> State:
+    """Do as `merge` does, faster, with an update that is plain (see `firstock_ws.market.Entry`)."""
+    bids, asks = update[BIDS], update[ASKS]
+    fewer_bids = bids is not None and len(bids) < len(before[BIDS])
+    if fewer_bids or (asks is not None and len(asks) < len(before[ASKS])):
+        return merge(before, update)
+    if None not in update:
+        return update
+    return tuple([old if new is None else new for new, old in zip(update, before, strict=True)])
 
 
 class QuoteBook:
@@ -117,13 +114,15 @@ class QuoteBook:
         Args:
             bad: gets the wire names of what could not be parsed; it has no value in the quote.
         """
-        return self.take(instrument, read_market(fields, bad), fields)
+        return self.take(instrument, *read_market(fields, bad), fields)
 
-    def take(self, instrument: str, update: MarketUpdate, raw: dict[str, Any] | bytes) -> Quote | None:
+    def take(
+        self, instrument: str, update: MarketUpdate, plain: bool, raw: dict[str, Any] | bytes
+    ) -> Quote | None:
         """Return the full quote after `update`; None if the instrument was unsubscribed meanwhile.
 
         Args:
-            raw: the market object as it came.
+            plain, raw: see `firstock_ws.market.Entry`.
 
         Raises:
             ValueError: a number in `update` is too large for one of this feed; nothing is changed.
@@ -131,7 +130,9 @@ class QuoteBook:
         with self._lock:
             if instrument in self._fresh:
                 last = self._quotes[instrument]
-                quote = Quote(last._key, merge(last._state, update), last._state, raw)
+                before = last._state
+                state = merge_plain(before, update) if plain else merge(before, update)
+                quote = Quote(last._key, state, before, raw)
                 self._quotes[instrument] = quote
                 return quote
             if instrument in self._muted:

@@ -7,17 +7,16 @@ can read, both make the same.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET
 from msgspec.structs import astuple
 
 from firstock_ws.market import (
     ASKS,
     BIDS,
+    CLOSE,
     CLOSE_AGAIN,
     MAX_LEVELS,
     PLAIN_LIMIT,
@@ -26,113 +25,116 @@ from firstock_ws.market import (
     WIRE_NUMBERS,
     Entry,
     MarketUpdate,
-    clock_text,
 )
-from firstock_ws.models.quote import NUMBER_COUNT, STATE_NAMES
+from firstock_ws.models._fields import market_time
+from firstock_ws.models.quote import NO_ZERO_COUNT, NUMBER_COUNT, STATE_NAMES
 from firstock_ws.protocol import INSTRUMENT_KEY
 
-_KEYED = re.compile(rb'\s*\{\s*"[A-Za-z][A-Za-z0-9_]*:')
-_CLOSE = STATE_NAMES.index("close")
+_LENGTH = len(STATE_NAMES)
+_NOTHING = (None,) * _LENGTH
+_QUOTE_MARK = ord('"')
 
 _Number = int | float | None
-_Time = Annotated[int, msgspec.Meta(ge=0)] | None
-_Counted = Annotated[int, msgspec.Meta(gt=0, lt=PLAIN_LIMIT)]
+_Positive = Annotated[int, msgspec.Meta(gt=0, lt=PLAIN_LIMIT)]
+_Counted = Annotated[int, msgspec.Meta(ge=0, lt=PLAIN_LIMIT)]
+_Time = Annotated[int, msgspec.Meta(ge=0)]
+_Absent = Literal["\0"]
+"""A field that may not be there at all: no value of it is good."""
 
 
-class _WholeLevel(msgspec.Struct, gc=False):
+class _PlainLevel(msgspec.Struct, gc=False, frozen=True):
     """A level that takes the place of whatever was there. Most are, and are used as they come."""
 
-    price: _Counted
-    quantity: _Counted
-    orders: _Counted
+    price: _Positive
+    quantity: _Positive
+    orders: _Positive
 
 
-class _AnyLevel(msgspec.Struct, gc=False):
+class _AnyLevel(msgspec.Struct, gc=False, frozen=True):
     price: _Number = None
     quantity: _Number = None
     orders: _Number = None
 
 
-def _decoder(level: type[msgspec.Struct]) -> Any:
-    """Return a decoder of market objects whose first fields are the numbers of a `State`, in its order."""
-    wire_name = {name: wire for wire, name in WIRE_NUMBERS.items()}
-    numbers = [wire_name[name] for name in STATE_NAMES[:NUMBER_COUNT]]
-    side = Annotated[list[level], msgspec.Meta(max_length=MAX_LEVELS)] | None  # type: ignore[valid-type]
-    fields: list[tuple[str, Any, Any]] = [(name, _Time if name in TIMES else _Number, None) for name in numbers]
-    fields += [(CLOSE_AGAIN, _Number, None), (TIME_TEXT, str | None, None), (BIDS, side, None), (ASKS, side, None)]
-    fields += [("c_exch_seg", str | None, None), ("c_symbol", str | None, None)]
-    # A frame with one of these is of another feed.
-    fields += [(name, Any, UNSET) for name in ("norenordno", "brkname", "gamma")]
+def _decoder(level: type[msgspec.Struct], price: Any, quantity: Any, time: Any) -> Any:
+    """Return a decoder of market objects whose first fields are those of a `State`, in its order."""
+    wire_names = {name: wire for wire, name in WIRE_NUMBERS.items()}
+    side = Annotated[tuple[level, ...], msgspec.Meta(max_length=MAX_LEVELS)] | None  # type: ignore[valid-type]
+    fields: list[tuple[str, Any, Any]] = []
+    for index, name in enumerate(STATE_NAMES[:NUMBER_COUNT]):
+        wire = wire_names[name]
+        kind = time if wire in TIMES else price if index < NO_ZERO_COUNT else quantity
+        fields.append((wire, kind | None, None))
+    fields += [(TIME_TEXT, str | None, None), (BIDS, side, None), (ASKS, side, None)]
+    fields += [(CLOSE_AGAIN, price | None, None), ("c_exch_seg", str | None, None), ("c_symbol", str | None, None)]
+    # With one of these the frame is of another feed.
+    fields += [(name, _Absent, "\0") for name in ("norenordno", "brkname", "gamma")]
     return msgspec.json.Decoder(msgspec.defstruct("_Market", fields, gc=False)).decode
 
 
-_decode_whole = _decoder(_WholeLevel)
-_decode_any = _decoder(_AnyLevel)
+_decode_plain = _decoder(_PlainLevel, _Positive, _Counted, _Positive)
+_decode_any = _decoder(_AnyLevel, _Number, _Number, _Time)
 _decode_keyed = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-@lru_cache(maxsize=16_384)
-def _instrument(exchange: str, token: str) -> str | None:
-    if not exchange or not token or exchange.strip() != exchange or token.strip() != token:
-        return None
-    return f"{exchange}:{token}"
-
-
-@lru_cache(maxsize=16_384)
-def _is_key(text: str) -> bool:
-    return INSTRUMENT_KEY.fullmatch(text) is not None
 
 
 class _UnusualError(Exception):
     """The frame has to go the long way."""
 
 
-def _update(raw: bytes | msgspec.Raw) -> tuple[Any, MarketUpdate]:
-    """Return the decoded object, and what it says."""
-    whole = True
-    try:
-        record = _decode_whole(raw)
-    except msgspec.ValidationError:
-        whole = False
-        record = _decode_any(raw)
-    if record.norenordno is not UNSET or record.brkname is not UNSET or record.gamma is not UNSET:
+@lru_cache(maxsize=16_384)
+def _instrument(exchange: str | None, token: str | None) -> str:
+    if not exchange or not token or exchange.strip() != exchange or token.strip() != token:
         raise _UnusualError
-    numbers = astuple(record)[:NUMBER_COUNT]
-    again = record.close_price
-    if again and again != numbers[_CLOSE]:
-        if numbers[_CLOSE]:
-            # They should be the same; which of them counts is not for here.
-            raise _UnusualError
-        numbers = (*numbers[:_CLOSE], again, *numbers[_CLOSE + 1 :])
-    text = record.c_exch_feed_time
-    return record, (numbers, clock_text(text) if text else None, record.best_buy, record.best_sell, whole)
+    return f"{exchange}:{token}"
 
 
-def _keyed(frame: bytes) -> list[Entry]:
-    entries: list[Entry] = []
-    for key, raw in _decode_keyed(frame).items():
-        record, update = _update(raw)
-        if not _is_key(key) or (record.c_symbol is None and update[:4] == _NOTHING):
-            raise _UnusualError
-        entries.append((key, update, bytes(raw)))
-    return entries
+@lru_cache(maxsize=16_384)
+def _check_key(text: str) -> None:
+    if INSTRUMENT_KEY.fullmatch(text) is None:
+        raise _UnusualError
 
 
-_NOTHING = ((None,) * NUMBER_COUNT, None, None, None)
+def _odd_close(update: MarketUpdate, again: Any) -> MarketUpdate:
+    """Return `update` with the closing price under whichever of its two names it came."""
+    if update[CLOSE] and again and update[CLOSE] != again:
+        # They should be the same; which of them counts is not for here.
+        raise _UnusualError
+    return (*update[:CLOSE], update[CLOSE] or again, *update[CLOSE + 1 :])
+
+
+def _entry(raw: Any, key: str | None) -> Entry:
+    plain = True
+    try:
+        record = _decode_plain(raw)
+    except msgspec.ValidationError:
+        plain = False
+        record = _decode_any(raw)
+    update = astuple(record)[:_LENGTH]
+    text = update[NUMBER_COUNT]
+    if text is not None and market_time(text) is None:
+        raise _UnusualError
+    if record.close_price is not None and not (plain and update[CLOSE]):
+        update = _odd_close(update, record.close_price)
+    if key is None:
+        return _instrument(record.c_exch_seg, record.c_symbol), update, plain, raw
+    if update == _NOTHING and record.c_symbol is None:
+        raise _UnusualError
+    return key, update, plain, bytes(raw)
 
 
 def read_frame(frame: bytes) -> list[Entry] | None:
     """Return what a market frame holds, in its order; None if it is no market frame, or an unusual one."""
+    # Not all of the text is looked at by the decoders; whether it is UTF-8 at all must be.
     if not frame.isascii():
-        # Not all of the text is looked at here; whether it is UTF-8 at all must be.
         return None
     try:
-        if _KEYED.match(frame) is not None:
-            return _keyed(frame)
-        record, update = _update(frame)
-        exchange, token = record.c_exch_seg, record.c_symbol
-        instrument = _instrument(exchange, token) if exchange is not None and token is not None else None
-        return [(instrument, update, frame)] if instrument is not None else None
-    except (_UnusualError, ValueError, RecursionError, OverflowError, OSError):
-        # Also msgspec's errors, and those of a time that is none.
+        if frame[frame.find(b":") - 1] == _QUOTE_MARK:
+            return [_entry(frame, None)]
+        entries = []
+        for key, raw in _decode_keyed(frame).items():
+            _check_key(key)
+            entries.append(_entry(raw, key))
+        return entries or None
+    except (_UnusualError, ValueError, IndexError, RecursionError, OverflowError, OSError):
+        # ValueError: also msgspec's own. OverflowError and OSError: a time that is none.
         return None

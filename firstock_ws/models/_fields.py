@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 STREAM = "stream"
 BOOK = "book"
@@ -117,3 +118,7 @@ def clock_text(value: object) -> datetime | None:
     whole, _, fraction = second.partition(".")
     micro = int(fraction[:6].ljust(6, "0")) if fraction else 0
     return datetime(int(year), month_number, int(day), int(hour), int(minute), int(whole), micro, IST)
+
+
+market_time = lru_cache(maxsize=256)(clock_text)
+"""The same for market frames, remembered: their distinct texts are few, one a second."""

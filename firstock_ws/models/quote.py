@@ -26,7 +26,8 @@ NO_ZERO_COUNT = len(_NO_ZERO)
 NUMBER_COUNT = NO_ZERO_COUNT + len(_NUMBERS)
 EMPTY_STATE: State = (*(None for _ in range(NUMBER_COUNT)), None, (), ())
 
-_LAST, _CLOSE, _BIDS, _ASKS = (STATE_NAMES.index(name) for name in ("last_price", "close", "bids", "asks"))
+BIDS, ASKS = STATE_NAMES.index("bids"), STATE_NAMES.index("asks")
+_LAST, _CLOSE = STATE_NAMES.index("last_price"), STATE_NAMES.index("close")
 
 _T = TypeVar("_T")
 
@@ -40,12 +41,12 @@ class Key(NamedTuple):
 
 
 class Level(NamedTuple):
-    """One level of a `State`. Whatever has these three attributes will do."""
+    """One level of a `State`; whatever has these three attributes will do for one."""
 
-    price: int | None
-    """Paise."""
-    quantity: int | None
-    orders: int | None
+    price: Any
+    """Paise; None where not known, as the others."""
+    quantity: Any
+    orders: Any
 
 
 class DepthLevel(NamedTuple):
@@ -90,7 +91,7 @@ class _Price(_Field[float]):
     __slots__ = ()
 
     def _convert(self, value: Any) -> float:
-        return float(value / 100)
+        return value / 100  # type: ignore[no-any-return]
 
 
 class _Number(_Field[int]):
@@ -109,17 +110,25 @@ class _Time(_Field[datetime]):
         return moment
 
 
-class _Ready(_Field[datetime]):
+class _TimeText(_Field[datetime]):
     __slots__ = ()
 
-    def _convert(self, value: datetime) -> datetime:
-        return value
+    def _convert(self, value: Any) -> datetime:
+        moment = _fields.market_time(value)
+        assert moment is not None
+        return moment
 
 
 def _depth(levels: Iterable[Level]) -> Iterator[DepthLevel]:
     for level in levels:
         if level.price is not None:
             yield DepthLevel(level.price / 100, level.quantity, level.orders)
+
+
+def _portable(state: State) -> State:
+    """Return `state` free of classes that only whoever decoded it has."""
+    sides = (tuple(Level(level.price, level.quantity, level.orders) for level in side) for side in state[BIDS:])
+    return (*state[:BIDS], *sides)
 
 
 class Quote:
@@ -190,7 +199,7 @@ class Quote:
     """Highest price of the year, rupees."""
     feed_time = _Time()
     """When the exchange sent this state, IST."""
-    exchange_time = _Ready()
+    exchange_time = _TimeText()
     """The same instant as `feed_time`, as the exchange wrote it out, IST."""
 
     @property
@@ -208,22 +217,22 @@ class Quote:
     @property
     def bids(self) -> tuple[DepthLevel, ...]:
         """Buyers: the levels that have a price, in the broker's order."""
-        return tuple(_depth(self._state[_BIDS]))
+        return tuple(_depth(self._state[BIDS]))
 
     @property
     def asks(self) -> tuple[DepthLevel, ...]:
         """Sellers: the levels that have a price, in the broker's order."""
-        return tuple(_depth(self._state[_ASKS]))
+        return tuple(_depth(self._state[ASKS]))
 
     @property
     def best_bid(self) -> DepthLevel | None:
         """The first of `bids`, None when there is none."""
-        return next(_depth(self._state[_BIDS]), None)
+        return next(_depth(self._state[BIDS]), None)
 
     @property
     def best_ask(self) -> DepthLevel | None:
         """The first of `asks`, None when there is none."""
-        return next(_depth(self._state[_ASKS]), None)
+        return next(_depth(self._state[ASKS]), None)
 
     @property
     def changed(self) -> frozenset[str]:
@@ -254,21 +263,16 @@ class Quote:
         """Return this quote with `changed` counted from before `older`, which will not be delivered."""
         return Quote(self._key, self._state, older._before, self._raw)
 
-    def _plain(self, state: State) -> State:
-        """Return `state` free of classes that only whoever decoded it has."""
-        levels = (tuple(Level(level.price, level.quantity, level.orders) for level in s) for s in state[_BIDS:])
-        return (*state[:_BIDS], *levels)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Quote):
             return NotImplemented
-        return self._key == other._key and self._plain(self._state) == self._plain(other._state)
+        return self._key == other._key and _portable(self._state) == _portable(other._state)
 
     def __hash__(self) -> int:
-        return hash((self._key, *self._state[:_BIDS]))
+        return hash((self._key, *self._state[:BIDS]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Quote, (self._key, self._plain(self._state), self._plain(self._before), self._raw)
+        return Quote, (self._key, _portable(self._state), _portable(self._before), self._raw)
 
     def __repr__(self) -> str:
         parts = [f"Quote({self.instrument!r}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -192,7 +192,7 @@ class Sink(Dispatcher):
         assert "could not be handled" not in str(args[0]), "a fault of ours, which the feed has caught"
         self.taken += 1
 
-    def put_updates(self, updates: Iterable[Update]) -> None:
+    def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
         for update in updates:
             assert isinstance(update, (Quote, OptionGreeks))
             update.to_dict()
