@@ -18,7 +18,7 @@ Update = Quote | OptionGreeks
 """What may be replaced by a newer one of the same instrument when the callbacks are too slow."""
 
 
-ENOUGH = 256
+ENOUGH = 128
 """Updates for which the callback thread is woken though more are on their way: some milliseconds of a flood."""
 
 
