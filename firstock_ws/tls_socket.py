@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
+from firstock_ws.readiness import reader_of
+
 _CHUNK = 65_536
 _RECORD = 16_384
 """Bytes; no record holds more."""
@@ -36,6 +38,7 @@ class TlsSocket:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         # Kept, since memory taken anew for each reading costs more than the reading.
         self._records = memoryview(bytearray(_CHUNK))
+        self._read_now = reader_of(sock)
         self._plain = b""
         self._ended = False
 
@@ -53,7 +56,7 @@ class TlsSocket:
                 break
             except ssl.SSLWantReadError:
                 self._flush()
-                self._take_in()
+                self._take_in(self._sock.recv_into)
             except ssl.SSLError:
                 # The server is told why, if it can be; that it can't is not what failed.
                 with contextlib.suppress(OSError):
@@ -65,7 +68,7 @@ class TlsSocket:
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, as soon as there are any; nothing at the end."""
         while not self.pending():
-            self._take_in()
+            self._take_in(self._sock.recv_into)
             self._plain = self._decrypt()
             self._flush()
         received, self._plain = self._plain[:size], self._plain[size:]
@@ -75,13 +78,13 @@ class TlsSocket:
         """Ask the system once, and put what that brings into `buffer`; return how long it is, 0 at the end.
 
         Raises:
-            ssl.SSLWantReadError: no whole record has come yet.
+            ssl.SSLWantReadError, BlockingIOError: no whole record has come yet.
         """
         if self.pending():
             length = min(len(buffer), len(self._plain))
             buffer[:length], self._plain = self._plain[:length], self._plain[length:]
             return length
-        self._take_in()
+        self._take_in(self._read_now)
         length = self._decrypt_into(buffer)
         if length == len(buffer):
             self._plain = self._decrypt()
@@ -106,8 +109,8 @@ class TlsSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def _take_in(self) -> None:
-        length = self._sock.recv_into(self._records)
+    def _take_in(self, read: Callable[[memoryview], int]) -> None:
+        length = read(self._records)
         if length:
             self._incoming.write(self._records[:length])
         else:
