@@ -46,7 +46,9 @@ def _price(sent: Any, known: Any) -> Any:
 
 def _merge_level(old: Level, sent: Level) -> Level:
     price, quantity, orders = sent.price, sent.quantity, sent.orders
-    if price == quantity == 0 and not orders:
+    # Also what is nothing only when rounded, or by a mark of "no value".
+    maybe_empty = price == 0 or type(price) is float
+    if maybe_empty and _quantity(price, None) == _quantity(quantity, None) == 0 and not _quantity(orders, None):
         return _EMPTY_LEVEL
     return Level(_price(price, old.price), _quantity(quantity, old.quantity), _quantity(orders, old.orders))
 
