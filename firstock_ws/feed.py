@@ -114,7 +114,7 @@ class Feed:
                         quote = (
                             take(instrument, update, plain, raw)
                             if plain
-                            else self._take_odd(instrument, update, raw)
+                            else self._take_odd(instrument, update, raw, updates)
                         )
                         if quote is not None:
                             updates.append(quote)
@@ -140,10 +140,14 @@ class Feed:
         self._last_frame_at = time.time()
         self._not_understood("a binary frame, which this feed does not have", frame)
 
-    def _take_odd(self, instrument: str, update: MarketUpdate, raw: bytes | dict[str, Any]) -> Quote | None:
+    def _take_odd(
+        self, instrument: str, update: MarketUpdate, raw: bytes | dict[str, Any], before: list[Update]
+    ) -> Quote | None:
         try:
             return self._book.take(instrument, update, False, raw)
         except ValueError:
+            # What came before it must be delivered before the errors.
+            self._flush(before)
             # A number that can't be one of this feed: said, and told apart, field by field.
             return self._merge_fields(instrument, raw if isinstance(raw, dict) else json.loads(raw))
 

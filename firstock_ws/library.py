@@ -326,8 +326,11 @@ class _Fast:
             texts = frames.take(between_messages=not messages.recving_frames)
             if texts:
                 self._on_texts(texts)
-            if frames.unusual and not read_one():
-                return
+            if frames.unusual:
+                # The rest of it may be long in coming.
+                self._on_pause()
+                if not read_one():
+                    return
 
     def _patience(self) -> float:
         timeout = self._sock.gettimeout()

@@ -51,7 +51,9 @@ def _merge_level(old: Level, sent: Level) -> Level:
             return sent
     elif price is quantity is orders is None:
         return old
-    if price == quantity == 0 and not orders:
+    # Also what is nothing only when rounded, or by a mark of "no value".
+    maybe_empty = price == 0 or type(price) is float
+    if maybe_empty and _quantity(price, None) == _quantity(quantity, None) == 0 and not _quantity(orders, None):
         return _EMPTY_LEVEL
     return Level(_price(price, old.price), _quantity(quantity, old.quantity), _quantity(orders, old.orders))
 

@@ -33,6 +33,8 @@ from firstock_ws.protocol import INSTRUMENT_KEY
 _LENGTH = len(STATE_NAMES)
 _NOTHING = (None,) * _LENGTH
 _QUOTE_MARK = ord('"')
+_LONGEST = 4_000
+"""Bytes of an instrument's part of a frame; a longer one could hold a number that Python refuses to read."""
 
 _Number = int | float | None
 # Floats are ints with binary noise: what would be rounded to 0, or may stand for "no value", is not plain.
@@ -105,6 +107,8 @@ def _odd_close(update: MarketUpdate, again: Any) -> MarketUpdate:
 
 
 def _entry(raw: Any, key: str | None) -> Entry:
+    if len(raw) > _LONGEST:
+        raise _UnusualError
     plain = True
     try:
         record = _decode_plain(raw)

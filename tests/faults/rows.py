@@ -174,6 +174,12 @@ ROWS = (
     ),
     Row("soak", "random faults from a printed seed", "lost, duplicated, reordered, unexplained: all 0"),
     Row(
+        "fast-path",
+        "frames cut anywhere, mixed with pings and fragments, malformed or too long; TLS records cut or joined; "
+        "the fast path switched off",
+        "the same quotes, errors and endings, read past websocket-client or by it",
+    ),
+    Row(
         "parser",
         "any bytes at all, and mutated real frames, into the parser",
         "an event or a `FrameError`, never another exception",

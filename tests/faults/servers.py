@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tests.support import AUTHENTICATED, DEADLINE
 
@@ -20,7 +21,7 @@ CLOSE = 0x88
 """The first byte of a close frame; a client sends it by itself, when nothing else is under way."""
 
 
-def read_request(sock: socket.socket) -> bytes:
+def read_request(sock: Any) -> bytes:
     """Read an HTTP request up to its empty line."""
     request = b""
     while b"\r\n\r\n" not in request:
@@ -31,15 +32,19 @@ def read_request(sock: socket.socket) -> bytes:
     return request
 
 
-def accept_upgrade(sock: socket.socket, then: str = AUTHENTICATED) -> bytes:
-    """Do the server's part of the handshake and say `then`; return the request."""
+def accept_upgrade(sock: Any, then: str = AUTHENTICATED, more: bytes = b"") -> bytes:
+    """Do the server's part of the handshake and say `then`, and `more`, in one piece; return the request.
+
+    Args:
+        sock: a socket, or what has its ``recv`` and ``sendall``; so elsewhere in this module.
+    """
     request = read_request(sock)
     found = re.search(rb"Sec-WebSocket-Key: (\S+)", request)
     if found is None:
         raise ConnectionError("the client went away")
     digest = hashlib.sha1(found[1] + _GUID).digest()
     answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    sock.sendall(answer + b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n" + frame(then))
+    sock.sendall(answer + b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n" + frame(then) + more)
     return request
 
 
@@ -59,7 +64,7 @@ def close_frame(code: int | None, reason: bytes = b"") -> bytes:
     return frame(b"" if code is None else code.to_bytes(2, "big") + reason, opcode=8)
 
 
-def read_to_end(sock: socket.socket) -> None:
+def read_to_end(sock: Any) -> None:
     """Read until the client is gone, or says goodbye."""
     while (data := sock.recv(65536)) and data[0] != CLOSE:
         pass
