@@ -124,7 +124,7 @@ def test_unusual_frames_are_left_to_the_long_way(frame: bytes) -> None:
     assert typed.read_frame(frame) is None
 
 
-# --- all ways make the same of anything ---------------------------------------------------------------------------
+# --- all ways make the same of anything -----------------------------------------------------------------------
 
 
 class Recorder(Dispatcher):
