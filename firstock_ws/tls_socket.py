@@ -117,6 +117,10 @@ class TlsSocket:
                 return b"".join(records)
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 pass
+            except ssl.SSLError:
+                # What came before a record that is bad is good, and is then taken for all there is.
+                if not records:
+                    raise
         # A server that hangs up without the words of TLS cuts a frame in half at most, and that is noticed.
         self._ended = True
         return b"".join(records)
