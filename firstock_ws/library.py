@@ -147,10 +147,10 @@ class Frames(frame_buffer):
         try:
             received = self._recv_now(_CHUNK)
         except ssl.SSLWantReadError:
-            received = b""
-        else:
-            if not received:
-                raise websocket.WebSocketConnectionClosedException("the server hung up")
+            # Not taken for a sign of life: a record could come byte by byte without end.
+            return b""
+        if not received:
+            raise websocket.WebSocketConnectionClosedException("the server hung up")
         self.heard_at = time.monotonic()
         if len(self._ahead) + len(received) >= self._needed:
             return b"".join((self._ahead, received)) if self._ahead else received
