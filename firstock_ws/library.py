@@ -154,10 +154,11 @@ class Frames(frame_buffer):
         try:
             length = self._recv_into(self._room[self._end : self._end + _CHUNK])
         except (ssl.SSLWantReadError, BlockingIOError):
-            length = 0
-        else:
-            if not length:
-                raise websocket.WebSocketConnectionClosedException("the server hung up")
+            # Not taken for a sign of life: a TLS record could come byte by byte without end.
+            self.emptied = True
+            return
+        if not length:
+            raise websocket.WebSocketConnectionClosedException("the server hung up")
         self._end += length
         self.heard_at = time.monotonic()
         self.emptied = length < _CHUNK // 2

@@ -133,6 +133,11 @@ class TlsSocket:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 # Hanging up without a word of TLS cuts a frame in half at most, and that is noticed.
                 self._ended = True
+            except ssl.SSLError:
+                # What came before a record that is bad is good, and is then taken for all there is.
+                if not length:
+                    raise
+                self._ended = True
         return length
 
     def _decrypt(self) -> bytes:
