@@ -137,8 +137,9 @@ class Frames(frame_buffer):
                 self._read_on()
             texts: list[bytes] = []
             if not self.stuck:
-                # One copy of all: slices of bytes cost a third of those of a view.
-                data = bytes(self._room[self._at : self._end])
+                # One copy of all, since slices of bytes cost a third of those of a view; of none for other frames.
+                end = self._end if self._room[self._at] == _FINAL_TEXT else self._at + _SHORTEST
+                data = bytes(self._room[self._at : end])
                 texts, taken, self._needed, self.unusual = _split(data, self._limit if between_messages else -1)
                 self._at += taken
                 if taken or self.unusual:

@@ -13,6 +13,7 @@ import pytest
 
 from firstock_ws import ConnectionLostError, FrameError, library
 from firstock_ws.callbacks import CALLBACK_NAMES
+from firstock_ws.settings import fast_path_allowed
 from tests.faults.conftest import Fault
 from tests.faults.peers import WAYS, Peer, connect, prices, quote, quotes, said_by, text
 from tests.faults.servers import accept_upgrade, close_frame, frame, read_to_end
@@ -363,6 +364,7 @@ def without_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
     library.fits.cache_clear()
 
 
+@pytest.mark.skipif(not fast_path_allowed(), reason="the library is not tried then")
 @fast_ways
 def test_an_unknown_library_reads_by_itself(
     fault: Fault, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

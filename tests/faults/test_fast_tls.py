@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from firstock_ws import ConnectionLostError
+from firstock_ws.settings import fast_path_allowed
 from tests.faults.conftest import Fault
 from tests.faults.peers import (
     Peer,
@@ -34,6 +35,7 @@ from tests.support import AUTHENTICATED, DEADLINE, closed_port, wait_until
 
 pytestmark = pytest.mark.faults("fast-path")
 both_readers = pytest.mark.parametrize("way", ["tls", "tls-library"])
+only_fast = pytest.mark.skipif(not fast_path_allowed(), reason="websocket-client's own reading can't do that")
 MACHINE = 5.0
 
 
@@ -181,6 +183,7 @@ def test_tickets_of_an_idle_connection_change_nothing(fault: Fault, tickets: int
     assert watched.of("on_close") == []
 
 
+@only_fast
 def test_a_question_of_tls_in_an_idle_connection_is_answered(fault: Fault) -> None:
     context, trusting = server_context(), client_context()
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -211,6 +214,7 @@ def test_a_question_of_tls_in_an_idle_connection_is_answered(fault: Fault) -> No
     assert watched.of("on_close") == []
 
 
+@only_fast
 @pytest.mark.skipif(not os.path.exists("/usr/bin/openssl"), reason="needs the openssl program")
 def test_new_keys_of_an_idle_connection_change_nothing(fault: Fault, tmp_path: Path) -> None:
     certificate = authority().issue_cert("127.0.0.1")
