@@ -179,8 +179,7 @@ class Connection:
         secure = parts.scheme == "wss"
         dialler = Dialler(deadline=self._deadline, stopped=lambda: self._aborted, publish=self._publish)
         context = (self._settings.ssl_context or default_context()) if secure else None
-        fast = self._settings.fast_path
-        sock = dialler.open(parts.hostname or "", parts.port or (443 if secure else 80), context, fast=fast)
+        sock = dialler.open(parts.hostname or "", parts.port or (443 if secure else 80), context)
         sock.settimeout(self._settings.io_timeout)
         return sock
 
@@ -386,7 +385,6 @@ def _session_limit_error() -> SessionLimitError:
 
 def _cut(sock: socket.socket) -> None:
     try:
-        # The base class's shutdown: that of an SSLSocket would take the TLS object away under the reader.
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        sock.shutdown(socket.SHUT_RDWR)
     except OSError as error:
         logger.debug("nothing to cut: errno %s", error.errno)

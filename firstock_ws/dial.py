@@ -44,11 +44,8 @@ class Dialler:
         self._stopped = stopped
         self._publish = publish
 
-    def open(self, host: str, port: int, context: ssl.SSLContext | None, *, fast: bool = True) -> Stream:
+    def open(self, host: str, port: int, context: ssl.SSLContext | None) -> Stream:
         """Return a connected socket, with TLS on it where `context` is given.
-
-        Args:
-            fast: whether to read TLS in large pieces, instead of by Python's own ``SSLSocket``.
 
         Raises:
             ConnectError: in our own words; nothing of the library's text, nothing of the URL's path.
@@ -58,7 +55,7 @@ class Dialler:
         if context is None:
             return sock
         try:
-            return self._tls(sock, host, context, fast)
+            return self._tls(sock, host, context)
         except BaseException:
             sock.close()
             raise
@@ -119,20 +116,13 @@ class Dialler:
                     return errno.ETIMEDOUT
         return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-    def _tls(self, sock: socket.socket, host: str, context: ssl.SSLContext, fast: bool) -> Stream:
+    def _tls(self, sock: socket.socket, host: str, context: ssl.SSLContext) -> TlsSocket:
+        sock.settimeout(self._left(f"connecting to {host}"))
         problem = f"the TLS handshake with {host} failed"
-        wrapped: ssl.SSLSocket | TlsSocket | None = None
         try:
-            if fast:
-                sock.settimeout(self._left(f"connecting to {host}"))
-                wrapped = TlsSocket(sock, host, context)
-            else:
-                # Published before the handshake: wrap_socket takes the descriptor away from the plain socket.
-                wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-                self._publish(wrapped)
-                wrapped.settimeout(self._left(f"connecting to {host}"))
-            wrapped.do_handshake()
-            return wrapped
+            secured = TlsSocket(sock, host, context)
+            secured.do_handshake()
+            return secured
         except ssl.SSLCertVerificationError as error:
             problem = (
                 f"the certificate of {host} was refused: {error.verify_message}; check this computer's clock and "
@@ -144,8 +134,6 @@ class Dialler:
             problem += ": it took longer than connect_timeout"
         except (OSError, ValueError) as error:
             problem += f": {errno_text(error.errno) if isinstance(error, OSError) else 'the connection was cut'}"
-        if wrapped is not None:
-            wrapped.close()
         self._left(f"the TLS handshake with {host}")
         raise ConnectError(problem)
 

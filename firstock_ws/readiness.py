@@ -6,7 +6,6 @@ import os
 import select
 import selectors
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ def reader_of(sock: socket.socket) -> Callable[[memoryview], int]:
     It raises BlockingIOError where there is nothing to be had now, on systems that can tell. The socket's own way
     would first ask the system whether there is something, because of its timeout; that is known already.
     """
-    if isinstance(sock, ssl.SSLSocket) or not hasattr(os, "readv"):
+    if not hasattr(os, "readv"):
         return sock.recv_into
     descriptor = sock.fileno()
     return lambda buffer: os.readv(descriptor, (buffer,))

@@ -1,7 +1,8 @@
 """TLS over buffers in memory, on a socket that is read in large pieces.
 
 An ``ssl.SSLSocket`` asks the system twice for each record, and servers make a record of each frame: at the open
-that is most of what reading costs. Here the system is asked once for as many records as have come.
+that is most of what reading costs. Here the system is asked once for as many records as have come. And one thread
+can't read it while another sends: that has crashed CPython.
 
 It is no ``socket.socket``, but all of one that websocket-client uses.
 """
