@@ -113,7 +113,9 @@ class Frames(frame_buffer):
 
     def recv_frame(self) -> Any:
         frame = super().recv_frame()
-        self.began_at, self.unusual, self._needed = None, False, _SHORTEST
+        self.unusual, self._needed = False, _SHORTEST
+        # Whatever is left may be the beginning of the next.
+        self.read, self.began_at = len(self._ahead), self.heard_at if self._ahead else None
         return frame
 
     # --- the fast way --------------------------------------------------------------------------------------
