@@ -18,7 +18,7 @@ Update = Quote | OptionGreeks
 """What may be replaced by a newer one of the same instrument when the callbacks are too slow."""
 
 
-ENOUGH = 256
+ENOUGH = 128
 """Updates for which the callback thread is woken though more are on their way: some milliseconds of a flood."""
 
 
@@ -58,7 +58,9 @@ class Dispatcher:
     events are kept whatever happens.
 
     Threads: any thread puts; the callback thread takes. The queue and all counts are owned here, their lock is
-    ``_lock``, with the condition ``_wake`` on it. It is never held while user code runs.
+    ``_lock``. It is never held while user code runs. The callback thread sleeps on ``_alarm``, a lock used as a
+    bell: it is rung once, outside the lock, by whoever has found `_idle` set. A condition would do the same and
+    take twice as long to wake the thread, which would often only wake up to wait for the lock.
     """
 
     def __init__(self, call: Callable[[str, tuple[object, ...]], None], max_pending: int) -> None:
@@ -71,7 +73,8 @@ class Dispatcher:
         self._call = call
         self._max_pending = max_pending
         self._lock = threading.Lock()
-        self._wake = threading.Condition(self._lock)
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
         self._queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
         self._slots: dict[tuple[type, str], _Slot] | None = None
         self._worker: Worker | None = None
@@ -94,7 +97,8 @@ class Dispatcher:
         """Queue a call that will be made whatever happens."""
         with self._lock:
             self._queue.append(_Event(name, args, droppable=False))
-            self._notify()
+            ring = self._must_ring()
+        self._ring(ring)
 
     def put_notice(self, name: str, *args: object) -> None:
         """Queue a call that is dropped, and counted, when `max_pending` of its kind wait already."""
@@ -104,7 +108,8 @@ class Dispatcher:
                 return
             self._notices_waiting += 1
             self._queue.append(_Event(name, args, droppable=True))
-            self._notify()
+            ring = self._must_ring()
+        self._ring(ring)
 
     def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
         """Queue quotes or greeks, each to be conflated with newer ones if the callbacks are too slow.
@@ -123,8 +128,8 @@ class Dispatcher:
             else:
                 overrun = self._put_one_by_one(updates)
             self._unannounced += len(updates)
-            if not more_follow or self._unannounced >= ENOUGH:
-                self._notify()
+            ring = (not more_follow or self._unannounced >= ENOUGH) and self._must_ring()
+        self._ring(ring)
         if overrun:
             logger.warning(
                 "callbacks are too slow: more than %d quotes waited; only the newest of each instrument is kept "
@@ -136,7 +141,8 @@ class Dispatcher:
         """Wake the callback thread, if something was put that it has not been woken for."""
         if self._unannounced:
             with self._lock:
-                self._notify()
+                ring = self._must_ring()
+            self._ring(ring)
 
     def _put_one_by_one(self, updates: Sequence[Update]) -> bool:
         """Queue or conflate; return whether the queue was overrun by it."""
@@ -152,11 +158,15 @@ class Dispatcher:
                 self._put_newest(self._slots, self._queue, update)
         return overrun
 
-    def _notify(self) -> None:
+    def _must_ring(self) -> bool:
+        """Say, under the lock, whether the callback thread sleeps: the caller has to wake it then."""
         self._unannounced = 0
-        if self._idle:
-            self._idle = False
-            self._wake.notify()
+        idle, self._idle = self._idle, False
+        return idle
+
+    def _ring(self, ring: bool) -> None:
+        if ring:
+            self._alarm.release()
 
     def _put_newest(
         self,
@@ -211,8 +221,8 @@ class Dispatcher:
         """
         with self._lock:
             self._closing, self._deadline = True, deadline
-            self._idle = False
-            self._wake.notify_all()
+            ring = self._must_ring()
+        self._ring(ring)
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the callback thread to end, `timeout` seconds at most; return whether it has."""
@@ -241,20 +251,27 @@ class Dispatcher:
         args: tuple[object, ...]
         while True:
             with lock:
-                if (self._closing or not self._queue) and not self._wait():
+                if self._closing and self._is_over():
                     dropped = self._discard_updates()
                     kept = len(self._queue)
                     # From here on start() makes a new thread: this one must not touch the queue any more.
                     self._running = False
                     break
-                item = self._queue.popleft()
-                if type(item) is Quote and self._slots is None:
-                    # Nearly always; written out, since a call would cost as much as all of it.
-                    self._updates_waiting -= 1
-                    self._quotes_delivered += 1
-                    name, args = "on_quote", (item,)
+                if not self._queue:
+                    self._idle = True
+                    name = ""
                 else:
-                    name, args = self._take(item)
+                    item = self._queue.popleft()
+                    if type(item) is Quote and self._slots is None:
+                        # Nearly always; written out, since a call would cost as much as all of it.
+                        self._updates_waiting -= 1
+                        self._quotes_delivered += 1
+                        name, args = "on_quote", (item,)
+                    else:
+                        name, args = self._take(item)
+            if not name:
+                self._alarm.acquire()
+                continue
             failure: BaseException | None = None
             try:
                 call(name, args)
@@ -270,13 +287,8 @@ class Dispatcher:
                 kept,
             )
 
-    def _wait(self) -> bool:
-        """Wait for something to deliver; return whether there is, and it is not too late for it."""
-        while not self._queue and not self._closing:
-            self._idle = True
-            self._wake.wait()
-        late = self._closing and self._deadline is not None and time.monotonic() > self._deadline
-        return bool(self._queue) and not late
+    def _is_over(self) -> bool:
+        return not self._queue or (self._deadline is not None and time.monotonic() > self._deadline)
 
     def _take(self, item: Quote | OptionGreeks | _Event | _Slot) -> tuple[str, tuple[object, ...]]:
         """Account for `item`, which was taken off the queue; return what is to be called with what."""

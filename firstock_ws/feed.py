@@ -140,14 +140,16 @@ class Feed:
         self._last_frame_at = time.time()
         self._not_understood("a binary frame, which this feed does not have", frame)
 
-    def _take_odd(self, instrument: str, update: MarketUpdate, raw: bytes, before: list[Update]) -> Quote | None:
+    def _take_odd(
+        self, instrument: str, update: MarketUpdate, raw: bytes | dict[str, Any], before: list[Update]
+    ) -> Quote | None:
         try:
             return self._book.take(instrument, update, False, raw)
         except ValueError:
             # What came before it must be delivered before the errors.
             self._flush(before)
             # A number that can't be one of this feed: said, and told apart, field by field.
-            return self._merge_fields(instrument, json.loads(raw))
+            return self._merge_fields(instrument, raw if isinstance(raw, dict) else json.loads(raw))
 
     def _merge_fields(self, instrument: str, fields: dict[str, Any]) -> Quote | None:
         bad: list[str] = []
@@ -242,8 +244,9 @@ def _fast_reader() -> Callable[[bytes], list[Entry] | None]:
         # Here, since msgspec may not be installed, and takes its time to import.
         from firstock_ws.typed import read_frame
     except ImportError:
+        from firstock_ws.untyped import read_frame
+
         logger.debug("msgspec is not installed: market frames are decoded with the standard library")
-        return _read_nothing
     return read_frame
 
 

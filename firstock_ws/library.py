@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import select
-import selectors
+import io
 import socket
 import ssl
 import time
@@ -27,7 +26,7 @@ from websocket._abnf import continuous_frame, frame_buffer
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.dial import Stream
-from firstock_ws.tls_socket import TlsSocket
+from firstock_ws.readiness import reader_of, waiter_of
 
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
@@ -69,21 +68,25 @@ class Frames(frame_buffer):
     keeper looks at the times. Each is written by one thread, in one step.
     """
 
-    def __init__(self, recv: Callable[[int], bytes], recv_now: Callable[[int], bytes], limit: int) -> None:
+    def __init__(self, recv: Callable[[int], bytes], recv_into: Callable[[memoryview], int], limit: int) -> None:
         """
         Args:
             recv: the library's way to read from the socket, which waits for bytes.
-            recv_now: reads once from a socket that has been found readable.
+            recv_into: reads once from a socket that has been found readable.
             limit: bytes that a frame may have.
         """
         super().__init__(self._next_bytes, True)
         self._recv = recv
-        self._recv_now = recv_now
+        self._recv_into = recv_into
         self._limit = limit
-        self._ahead = bytearray()
+        # Kept: memory taken anew for each reading costs more than all else when frames come one by one.
+        self._room = memoryview(bytearray(2 * _CHUNK))
+        self._at = self._end = 0
         self._needed = _SHORTEST
         self.unusual = False
         """Whether the next frame, of which at least the beginning is here, is for the library to read."""
+        self.emptied = False
+        """Whether the last reading brought all that was there."""
         self.heard_at = time.monotonic()
         """When the last byte came."""
         self.began_at: float | None = None
@@ -94,9 +97,9 @@ class Frames(frame_buffer):
     # --- the library's way ---------------------------------------------------------------------------------
 
     def _next_bytes(self, size: int) -> bytes:
-        if self._ahead:
-            received = bytes(self._ahead[:size])
-            del self._ahead[:size]
+        if self._at < self._end:
+            received = bytes(self._room[self._at : min(self._at + size, self._end)])
+            self._at += len(received)
         else:
             received = self._recv(size)
             self.heard_at = time.monotonic()
@@ -123,7 +126,7 @@ class Frames(frame_buffer):
     @property
     def stuck(self) -> bool:
         """Whether nothing can be done before more bytes come."""
-        return len(self._ahead) < self._needed
+        return self._end - self._at < self._needed
 
     def take(self, *, between_messages: bool) -> list[bytes]:
         """Return the payloads of the whole text frames at the front, after reading once if that is needed.
@@ -132,33 +135,46 @@ class Frames(frame_buffer):
             between_messages: whether a text frame may come now; False while a message in pieces is unfinished.
         """
         with self.lock:
-            data = bytes(self._ahead) if not self.stuck else self._read_on()
+            if self.stuck:
+                self._read_on()
             texts: list[bytes] = []
-            if data:
+            if not self.stuck:
+                # One copy of all: slices of bytes cost a third of those of a view.
+                data = bytes(self._room[self._at : self._end])
                 texts, taken, self._needed, self.unusual = _split(data, self._limit if between_messages else -1)
-                self._ahead = bytearray(data[taken:])
+                self._at += taken
                 if taken or self.unusual:
                     self.began_at = None
-            if self._ahead and not self.unusual:
-                self.read = len(self._ahead)
+            if self._at < self._end and not self.unusual:
+                self.read = self._end - self._at
                 self.began_at = self.began_at or self.heard_at
         return texts
 
-    def _read_on(self) -> bytes:
-        """Read once; return all there is, nothing while that is not enough to go on."""
+    def _read_on(self) -> None:
+        """Read once."""
+        self._make_room()
         try:
-            received = self._recv_now(_CHUNK)
-        except ssl.SSLWantReadError:
-            # Not taken for a sign of life: a record could come byte by byte without end.
-            return b""
-        if not received:
+            length = self._recv_into(self._room[self._end : self._end + _CHUNK])
+        except (ssl.SSLWantReadError, BlockingIOError):
+            # Not taken for a sign of life: a TLS record could come byte by byte without end.
+            self.emptied = True
+            return
+        if not length:
             raise websocket.WebSocketConnectionClosedException("the server hung up")
+        self._end += length
         self.heard_at = time.monotonic()
-        if len(self._ahead) + len(received) >= self._needed:
-            return b"".join((self._ahead, received)) if self._ahead else received
-        # Not joined each time: a long frame that comes in little pieces would be copied over and over.
-        self._ahead += received
-        return b""
+        self.emptied = length < _CHUNK // 2
+
+    def _make_room(self) -> None:
+        """Move what is left to the front, into more room if the rest of a long frame needs it."""
+        left = self._end - self._at
+        if not left:
+            self._at = self._end = 0
+        elif len(self._room) - self._end < _CHUNK:
+            wanted = max(self._needed, left) + _CHUNK
+            room = self._room if len(self._room) >= wanted else memoryview(bytearray(2 * wanted))
+            room[:left] = bytes(self._room[self._at : self._end])
+            self._room, self._at, self._end = room, 0, left
 
 
 def _split(data: bytes, limit: int) -> tuple[list[bytes], int, int, bool]:
@@ -256,8 +272,8 @@ class App(websocket.WebSocketApp):
             on_pause: called when, after texts, nothing more is there to be read.
         """
         web_socket.sock = cast(socket.socket, sock)
-        recv_now = sock.recv_now if isinstance(sock, TlsSocket) else sock.recv
-        web_socket.frame_buffer = frames = Frames(web_socket._recv, recv_now, limit)
+        recv_into = reader_of(sock) if isinstance(sock, socket.socket) else sock.recv_into
+        web_socket.frame_buffer = frames = Frames(web_socket._recv, recv_into, limit)
         web_socket.cont_frame = messages = Messages(limit)
         if on_texts is not None and fits():
             self.fast = _Fast(sock, frames, messages, on_texts, on_pause)
@@ -302,10 +318,11 @@ class _Fast:
             going_on: whether nobody has ended the connection meanwhile.
         """
         frames, messages = self._frames, self._messages
-        readable = _waiter(self._sock)
+        readable = waiter_of(self._sock)
         while going_on():
-            if frames.stuck and not readable(0):
-                self._on_pause()
+            if frames.stuck:
+                if frames.emptied or not readable(0):
+                    self._on_pause()
                 if not readable(self._patience()):
                     if frames.began_at is not None:
                         raise websocket.WebSocketTimeoutException("the rest of a frame did not come")
@@ -324,34 +341,13 @@ class _Fast:
         return _IDLE if self._frames.began_at is None or timeout is None else timeout
 
 
-def _waiter(sock: Stream) -> Callable[[float], bool]:
-    """Return a function that waits, so many seconds at most, until `sock` can be read, and returns whether it can.
-
-    Without asking first, a peer that has vanished in the middle of a TLS record would hold the lock of the reader.
-    """
-    pending: Callable[[], int] = getattr(sock, "pending", int)
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return lambda seconds: pending() > 0 or bool(poll.poll(seconds * 1000))
-
-    def wait(seconds: float) -> bool:
-        if pending() > 0:
-            return True
-        with selectors.DefaultSelector() as selector:
-            selector.register(sock, selectors.EVENT_READ)
-            return bool(selector.select(seconds))
-
-    return wait
-
-
 @functools.cache
 def fits() -> bool:
     """Whether frames can be taken from under the library: tried, once, with frames of each kind."""
     stream = _TRIAL
     got: list[Any] = []
     try:
-        frames = Frames(lambda size: stream, lambda size: stream, 1_024)
+        frames = Frames(lambda size: stream, io.BytesIO(stream).readinto, 1_024)
         messages = Messages(1_024)
         for _ in range(4):
             got += frames.take(between_messages=not messages.recving_frames)

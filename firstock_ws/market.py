@@ -5,7 +5,8 @@ Nothing is merged here, and nothing settled that depends on what was before: see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final
@@ -24,7 +25,7 @@ MarketUpdate = tuple[Any, ...]
 """What a market object says, in the order of `STATE_NAMES`: None for nothing, or `BAD`. Numbers may still mean "no
 value", and levels say nothing of what they leave out."""
 
-Entry = tuple[str, MarketUpdate, bool, bytes]
+Entry = tuple[str, MarketUpdate, bool, bytes | dict[str, Any]]
 """One instrument's part of a frame: its name; what the part says; whether that is plain; the part as it came.
 
 Plain: whatever is not None stands as it is in the next `State`. Bare tuples: some are made for each quote.
@@ -92,12 +93,28 @@ def _parsed(value: object, parse: Callable[[object], Any], name: str, bad: list[
         return BAD
 
 
-def all_plain(numbers: Sequence[Any], least: int) -> bool:
-    """Whether all `numbers` are ints from `least` on that mean what they say; without a loop, for speed."""
-    return set(map(type, numbers)) == _INTS and min(numbers) >= least and max(numbers) < PLAIN_LIMIT
+def _snapshot(fields: dict[str, Any]) -> MarketUpdate | None:
+    """Return what a plain and complete market object says, None for any other; without a loop, for speed."""
+    try:
+        numbers = _numbers_of(fields)
+        bids, asks = tuple(map(_level_of, fields[BIDS])), tuple(map(_level_of, fields[ASKS]))
+        text = fields[TIME_TEXT]
+        if type(text) is not str or _fields.market_time(text) is None:
+            return None
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        # All that can be wrong with it is found, and said, in the long way.
+        return None
+    levels = [*chain.from_iterable(bids), *chain.from_iterable(asks)]
+    values = [*numbers, *levels]
+    if set(map(type, values)) != _INTS or not 0 < len(bids) <= MAX_LEVELS >= len(asks):
+        return None
+    if min(values) < 0 or max(values) >= PLAIN_LIMIT or not all(numbers[:NO_ZERO_COUNT]) or not all(levels):
+        return None
+    return (*numbers, text, tuple(map(_new_level, bids)), tuple(map(_new_level, asks)))
 
 
 _INTS = {int}
+_new_level: Callable[[tuple[Any, ...]], Level] = partial(tuple.__new__, Level)
 
 
 def _odd_level(sent: object) -> Level:
@@ -108,33 +125,19 @@ def _odd_level(sent: object) -> Level:
     return Level(*(_parsed(sent.get(name), _fields.whole_number, "", []) for name in _LEVEL))
 
 
-def _depth(sent: object, name: str, bad: list[str]) -> tuple[Any, bool]:
-    """Return the levels, and whether they are plain."""
+def _depth(sent: object, name: str, bad: list[str]) -> Any:
     if sent is None:
-        return None, True
+        return None
     if not isinstance(sent, list) or len(sent) > MAX_LEVELS:
         bad.append(name)
-        return BAD, False
-    try:
-        values = tuple(map(_level_of, sent))
-    except (KeyError, TypeError):
-        values = ()
-    if values and all_plain([*chain.from_iterable(values)], 1):
-        return tuple(map(Level._make, values)), True
+        return BAD
     levels = tuple(map(_odd_level, sent))
     if any(BAD in level for level in levels):
         bad.append(name)
-    return levels, False
+    return levels
 
 
-def _numbers(fields: dict[str, Any], bad: list[str]) -> tuple[Sequence[Any], bool]:
-    """Return the numbers, and whether they are plain."""
-    try:
-        complete = _numbers_of(fields)
-    except KeyError:
-        complete = ()
-    if complete and all_plain(complete[:NO_ZERO_COUNT], 1) and all_plain(complete[NO_ZERO_COUNT:], 0):
-        return complete, True
+def _numbers(fields: dict[str, Any], bad: list[str]) -> list[Any]:
     numbers: list[Any] = [None] * NUMBER_COUNT
     for name, value in fields.items():
         if name in _INDEX:
@@ -143,7 +146,7 @@ def _numbers(fields: dict[str, Any], bad: list[str]) -> tuple[Sequence[Any], boo
         again = _parsed(fields[CLOSE_AGAIN], _fields.whole_number, CLOSE_AGAIN, bad)
         if again and (again is not BAD or numbers[CLOSE] is None) and numbers[CLOSE] in (None, 0, BAD):
             numbers[CLOSE] = again
-    return numbers, False
+    return numbers
 
 
 def read_market(fields: dict[str, Any], bad: list[str]) -> tuple[MarketUpdate, bool]:
@@ -152,9 +155,8 @@ def read_market(fields: dict[str, Any], bad: list[str]) -> tuple[MarketUpdate, b
     Args:
         bad: gets the wire names of what could not be parsed.
     """
-    numbers, numbers_plain = _numbers(fields, bad)
-    text = _parsed(fields.get(TIME_TEXT), _time_text, TIME_TEXT, bad)
-    bids, bids_plain = _depth(fields.get(BIDS), BIDS, bad)
-    asks, asks_plain = _depth(fields.get(ASKS), ASKS, bad)
-    plain = numbers_plain and bids_plain and asks_plain and text is not BAD
-    return (*numbers, text, bids, asks), plain
+    snapshot = _snapshot(fields)
+    if snapshot is not None:
+        return snapshot, True
+    numbers, text = _numbers(fields, bad), _parsed(fields.get(TIME_TEXT), _time_text, TIME_TEXT, bad)
+    return (*numbers, text, _depth(fields.get(BIDS), BIDS, bad), _depth(fields.get(ASKS), ASKS, bad)), False

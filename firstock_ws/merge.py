@@ -46,6 +46,11 @@ def _price(sent: Any, known: Any) -> Any:
 
 def _merge_level(old: Level, sent: Level) -> Level:
     price, quantity, orders = sent.price, sent.quantity, sent.orders
+    if type(price) is type(quantity) is type(orders) is int and 0 < price < PLAIN_LIMIT:
+        if 0 < quantity < PLAIN_LIMIT and 0 < orders < PLAIN_LIMIT:
+            return sent
+    elif price is quantity is orders is None:
+        return old
     # Also what is nothing only when rounded, or by a mark of "no value".
     maybe_empty = price == 0 or type(price) is float
     if maybe_empty and _quantity(price, None) == _quantity(quantity, None) == 0 and not _quantity(orders, None):

@@ -10,11 +10,6 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-
 from firstock_ws._http import epoch_of_date, retry_after_seconds
 from firstock_ws._secrets import MASK, REDACTOR, Secret, get_logger
 from firstock_ws.errors import AuthenticationError, FirstockError, RateLimitError, ServerError
@@ -22,10 +17,6 @@ from firstock_ws.protocol import check_rest_url
 from firstock_ws.tls import default_context
 
 logger = get_logger("firstock_ws.rest")
-
-MAX_ANSWER = 16 * 2**20
-"""Bytes of an answer that are read: a book of some twenty thousand orders."""
-_CHUNK = 65_536
 
 
 class Answer(NamedTuple):
@@ -92,48 +83,6 @@ class _Lines:
                 self._sockets.pop().close()
 
 
-class _Adapter(HTTPAdapter):
-    """Connects with our TLS context instead of the one of requests, and tells `lines` of every socket."""
-
-    def __init__(self, context: ssl.SSLContext | None, lines: _Lines) -> None:
-        self._context = context
-        self._lines = lines
-        super().__init__(pool_connections=1, pool_maxsize=1)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        if self._context is not None:
-            options["ssl_context"] = self._context
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _watched_pools(self._lines)
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
-        # The inherited one would load the authorities that come with requests into our context.
-        if self._context is not None:
-            conn.cert_reqs = self._context.verify_mode
-
-
-def _watched_pools(lines: _Lines) -> dict[str, type[HTTPConnectionPool]]:
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> Any:
-            sock = super()._new_conn()
-            lines.watch(sock)
-            return sock
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> Any:
-            sock = super()._new_conn()
-            lines.watch(sock)
-            return sock
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
 class Rest:
     """The REST API at one address. One call at a time.
 
@@ -174,14 +123,9 @@ class Rest:
         late.name, late.daemon = "firstock-ws-deadline", True
         try:
             late.start()
-            answer = self._ask(what, fields)
-        except requests.exceptions.SSLError:
-            problem = "TLS failed: check this computer's clock and certificates"
-        except (requests.exceptions.RequestException, OSError, ValueError, RuntimeError) as error:
-            # RuntimeError: no thread to be had. The library's texts are not repeated: they may hold anything.
-            problem = f"no connection ({type(error).__name__}): is the network up?"
-            if isinstance(error, requests.exceptions.Timeout):
-                problem = f"no answer within {self._timeout:g} s"
+            problem, answer = self._ask(what, fields)
+        except RuntimeError:
+            problem = "no thread to be had"
         finally:
             if self._lines.down:
                 answer, problem = None, f"no answer within {self._timeout:g} s"
@@ -190,46 +134,28 @@ class Rest:
                 late.join()
             self._lines.forget()
         if answer is None:
-            # Outside the except clause: the library's exception holds the request, and with it the body.
             raise ServerError(f"{what} failed: {'stopped' if self._aborted.is_set() else problem}")
         return answer
 
-    def _ask(self, what: str, fields: Mapping[str, str | Secret]) -> Answer:
-        with requests.Session() as session:
-            # No proxy, no .netrc, no certificates named by the environment: the stream does not use them either.
-            session.trust_env = False
-            session.mount("https://" if self._context else "http://", _Adapter(self._context, self._lines))
-            if self._aborted.is_set():
-                raise ConnectionAbortedError
-            with session.post(
-                f"{self._base_url}/{what}",
-                json={
-                    name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()
-                },
-                timeout=self._timeout,
-                # A small compressed answer can unpack to one that fills the memory.
-                headers={"Accept-Encoding": "identity"},
-                # Not followed: a redirect would carry the credentials to another address.
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return Answer(
-                    response.status_code,
-                    _object(_read(response)),
-                    retry_after_seconds(response.headers.get("Retry-After")),
-                    epoch_of_date(response.headers.get("Date")),
-                )
+    def _ask(self, what: str, fields: Mapping[str, str | Secret]) -> tuple[str, Answer | None]:
+        # Here, not above: requests takes longer to import than all the rest, and a stream can do without.
+        from firstock_ws.posting import post
 
-
-def _read(response: requests.Response) -> bytes:
-    body = bytearray()
-    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise requests.exceptions.ContentDecodingError("compressed, though we asked for none")
-    for chunk in response.iter_content(_CHUNK):
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise requests.exceptions.ContentDecodingError("too long")
-    return bytes(body)
+        if self._aborted.is_set():
+            return "stopped", None
+        payload = {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
+        posted = post(
+            f"{self._base_url}/{what}",
+            payload,
+            context=self._context,
+            timeout=self._timeout,
+            watch=self._lines.watch,
+        )
+        if isinstance(posted, str):
+            return posted, None
+        status, body, headers = posted
+        waits, date = headers.get("Retry-After"), headers.get("Date")
+        return "", Answer(status, _object(body), retry_after_seconds(waits), epoch_of_date(date))
 
 
 def _object(body: bytes) -> dict[str, Any]:

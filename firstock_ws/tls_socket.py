@@ -12,7 +12,10 @@ import contextlib
 import socket
 import ssl
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
+
+from firstock_ws.readiness import reader_of
 
 _CHUNK = 65_536
 _RECORD = 16_384
@@ -33,6 +36,9 @@ class TlsSocket:
         self._sending = threading.Lock()
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        # Kept, since memory taken anew for each reading costs more than the reading.
+        self._records = memoryview(bytearray(_CHUNK))
+        self._read_now = reader_of(sock)
         self._plain = b""
         self._ended = False
 
@@ -50,7 +56,7 @@ class TlsSocket:
                 break
             except ssl.SSLWantReadError:
                 self._flush()
-                self._take_in()
+                self._take_in(self._sock.recv_into)
             except ssl.SSLError:
                 # The server is told why, if it can be; that it can't is not what failed.
                 with contextlib.suppress(OSError):
@@ -61,26 +67,31 @@ class TlsSocket:
 
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, as soon as there are any; nothing at the end."""
-        while True:
-            try:
-                return self.recv_now(size)
-            except ssl.SSLWantReadError:
-                continue
-
-    def recv_now(self, size: int) -> bytes:
-        """Do as `recv` does, but ask the system once at most.
-
-        Raises:
-            ssl.SSLWantReadError: no whole record has come yet.
-        """
-        if not self._plain and not self._ended:
-            self._take_in()
+        while not self.pending():
+            self._take_in(self._sock.recv_into)
             self._plain = self._decrypt()
             self._flush()
-        if not self._plain and not self._ended:
-            raise ssl.SSLWantReadError
         received, self._plain = self._plain[:size], self._plain[size:]
         return received
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Ask the system once, and put what that brings into `buffer`; return how long it is, 0 at the end.
+
+        Raises:
+            ssl.SSLWantReadError, BlockingIOError: no whole record has come yet.
+        """
+        if self.pending():
+            length = min(len(buffer), len(self._plain))
+            buffer[:length], self._plain = self._plain[:length], self._plain[length:]
+            return length
+        self._take_in(self._read_now)
+        length = self._decrypt_into(buffer)
+        if length == len(buffer):
+            self._plain = self._decrypt()
+        self._flush()
+        if not length and not self._ended:
+            raise ssl.SSLWantReadError
+        return length
 
     def send(self, data: bytes) -> int:
         """Send all of `data`; return how long it is."""
@@ -98,32 +109,43 @@ class TlsSocket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
 
-    def _take_in(self) -> None:
-        received = self._sock.recv(_CHUNK)
-        if received:
-            self._incoming.write(received)
+    def _take_in(self, read: Callable[[memoryview], int]) -> None:
+        length = read(self._records)
+        if length:
+            self._incoming.write(self._records[:length])
         else:
             self._incoming.write_eof()
 
-    def _decrypt(self) -> bytes:
-        read, records = self._tls.read, []
+    def _decrypt_into(self, buffer: memoryview) -> int:
+        """Put all that can be read into `buffer`, as far as it goes; return how long that is."""
+        read: Callable[[int, memoryview], int] = cast(Any, self._tls.read)
+        length = 0
         with self._lock:
             try:
-                while True:
-                    records.append(read(_RECORD))
-                    if not records[-1]:
+                while length < len(buffer):
+                    got = read(_RECORD, buffer[length:])
+                    length += got
+                    if not got:
+                        self._ended = True
                         break
             except ssl.SSLWantReadError:
-                return b"".join(records)
-            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 pass
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                # Hanging up without a word of TLS cuts a frame in half at most, and that is noticed.
+                self._ended = True
             except ssl.SSLError:
                 # What came before a record that is bad is good, and is then taken for all there is.
-                if not records:
+                if not length:
                     raise
-        # A server that hangs up without the words of TLS cuts a frame in half at most, and that is noticed.
-        self._ended = True
-        return b"".join(records)
+                self._ended = True
+        return length
+
+    def _decrypt(self) -> bytes:
+        pieces: list[bytes] = []
+        buffer = memoryview(bytearray(_RECORD))
+        while length := self._decrypt_into(buffer):
+            pieces.append(bytes(buffer[:length]))
+        return b"".join(pieces)
 
     def _flush(self) -> None:
         """Send what TLS itself has to say."""

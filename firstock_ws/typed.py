@@ -37,8 +37,10 @@ _LONGEST = 4_000
 """Bytes of an instrument's part of a frame; a longer one could hold a number that Python refuses to read."""
 
 _Number = int | float | None
-_Positive = Annotated[int, msgspec.Meta(gt=0, lt=PLAIN_LIMIT)]
-_Counted = Annotated[int, msgspec.Meta(ge=0, lt=PLAIN_LIMIT)]
+# Floats are ints with binary noise: what would be rounded to 0, or may stand for "no value", is not plain.
+_PositiveInt = Annotated[int, msgspec.Meta(gt=0, lt=PLAIN_LIMIT)]
+_Positive = _PositiveInt | Annotated[float, msgspec.Meta(ge=1, lt=2**62)]
+_Counted = Annotated[int, msgspec.Meta(ge=0, lt=PLAIN_LIMIT)] | Annotated[float, msgspec.Meta(ge=0, lt=2**62)]
 _Time = Annotated[int, msgspec.Meta(ge=0)]
 _Absent = Literal["\0"]
 """A field that may not be there at all: no value of it is good."""
@@ -48,8 +50,8 @@ class _PlainLevel(msgspec.Struct, gc=False, frozen=True):
     """A level that takes the place of whatever was there. Most are, and are used as they come."""
 
     price: _Positive
-    quantity: _Positive
-    orders: _Positive
+    quantity: _PositiveInt
+    orders: _PositiveInt
 
 
 class _AnyLevel(msgspec.Struct, gc=False, frozen=True):
@@ -74,7 +76,7 @@ def _decoder(level: type[msgspec.Struct], price: Any, quantity: Any, time: Any) 
     return msgspec.json.Decoder(msgspec.defstruct("_Market", fields, gc=False)).decode
 
 
-_decode_plain = _decoder(_PlainLevel, _Positive, _Counted, _Positive)
+_decode_plain = _decoder(_PlainLevel, _Positive, _Counted, _PositiveInt)
 _decode_any = _decoder(_AnyLevel, _Number, _Number, _Time)
 _decode_keyed = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from firstock_ws import FrameError
+from firstock_ws import FrameError, untyped
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.feed import Feed
 from firstock_ws.ledger import Ledger
-from firstock_ws.market import TIMES, WIRE_NUMBERS, all_plain
+from firstock_ws.market import TIMES, WIRE_NUMBERS
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import Quote
 from firstock_ws.protocol import decode
@@ -124,25 +124,7 @@ def test_unusual_frames_are_left_to_the_long_way(frame: bytes) -> None:
     assert typed.read_frame(frame) is None
 
 
-@pytest.mark.parametrize(
-    ("numbers", "least", "plain"),
-    [
-        ([1, 2], 1, True),
-        ([0], 0, True),
-        ([0], 1, False),
-        ([2**63 - 2], 1, True),
-        ([2**63 - 1], 1, False),
-        ([True], 0, False),
-        ([1.0], 0, False),
-        ([None], 0, False),
-        ([], 0, False),
-    ],
-)
-def test_plain_numbers(numbers: list[Any], least: int, plain: bool) -> None:
-    assert all_plain(numbers, least) is plain
-
-
-# --- both make the same of anything ------------------------------------------------------------------------------
+# --- all ways make the same of anything -----------------------------------------------------------------------
 
 
 class Recorder(Dispatcher):
@@ -175,11 +157,12 @@ class Recorder(Dispatcher):
             self.events.append((type(update).__name__, repr(said)))
 
 
-def fed(batches: Iterable[list[bytes]], *, fast: bool, wants_raw: bool = False) -> list[Any]:
+def fed(batches: Iterable[list[bytes]], read_frame: Any, wants_raw: bool = False) -> list[Any]:
     """Return all that a feed says of `batches`, and of what it has counted."""
     recorder, book = Recorder(), QuoteBook()
     ledger = Ledger(recorder.put, follow=True)
-    feed = Feed(book, recorder, ledger, wants_raw=lambda: wants_raw, fast=fast)
+    feed = Feed(book, recorder, ledger, wants_raw=lambda: wants_raw)
+    feed._read_frame = read_frame
     sessions = [list(feed.handle(batch)) for batch in batches]
     quotes = {name: repr(quote.to_dict()) for name, quote in book.view.items()}
     # Within a frame, one way tells of the errors as they come and the other of all of them first.
@@ -187,8 +170,9 @@ def fed(batches: Iterable[list[bytes]], *, fast: bool, wants_raw: bool = False) 
 
 
 def check_same(*batches: list[bytes], wants_raw: bool = False) -> None:
-    fast, slow = (fed(batches, fast=way, wants_raw=wants_raw) for way in (True, False))
-    assert fast == slow
+    long_way = fed(batches, lambda frame: None, wants_raw)
+    assert fed(batches, typed.read_frame, wants_raw) == long_way
+    assert fed(batches, untyped.read_frame, wants_raw) == long_way
 
 
 integers = st.integers(1, 200_000) | st.sampled_from([0, 1, 2**31, 2**62, 2**63 - 2])
@@ -270,7 +254,7 @@ batches = st.lists(st.lists(frames, max_size=4), min_size=1, max_size=3)
 @example([[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]], False, (",", ":"))
 @example([[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]], False, (",", ":"))
 @example([[{**DELTA, "x": int("9" * 4_000)}]], False, (",", ":"))
-def test_both_ways_say_the_same(sent: list[list[Any]], wants_raw: bool, separators: tuple[str, str]) -> None:
+def test_all_ways_say_the_same(sent: list[list[Any]], wants_raw: bool, separators: tuple[str, str]) -> None:
     texts = [[json.dumps(frame, separators=separators).encode() for frame in batch] for batch in sent]
     check_same(*texts, wants_raw=wants_raw)
 
@@ -280,7 +264,7 @@ def test_both_ways_say_the_same(sent: list[list[Any]], wants_raw: bool, separato
     st.lists(st.sampled_from([USUAL, DELTA, INDEX, OPTION, keyed(USUAL, DELTA)]), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=3), st.integers(0, 3)), min_size=1, max_size=4),
 )
-def test_both_ways_say_the_same_of_damaged_frames(
+def test_all_ways_say_the_same_of_damaged_frames(
     sent: list[dict[str, Any]], damage: list[tuple[int, bytes, int]]
 ) -> None:
     texts = [json.dumps(frame).encode() for frame in sent]
@@ -315,7 +299,7 @@ def test_both_ways_say_the_same_of_damaged_frames(
     ],
     ids=lambda text: repr(text)[2:30],
 )
-def test_both_ways_say_the_same_of_odd_json(text: bytes) -> None:
+def test_all_ways_say_the_same_of_odd_json(text: bytes) -> None:
     flat = b'{"c_exch_seg":"NSE","c_symbol":"5","i_open_price":100,' + text + b"}"
     check_same([flat], [flat], [b'{"NSE:6":' + flat + b',"NSE:7":{"i_open_price":1}}'])
     check_same([b'{"NSE:6":' + flat + b',"NSE:6":{"i_open_price":1},"NSE:7":' + flat + b"}"])

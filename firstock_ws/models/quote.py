@@ -87,18 +87,23 @@ class _Field(Generic[_T]):
         raise NotImplementedError
 
 
+def _whole(number: Any) -> int:
+    """Return a number of a `State` without the binary noise that it may have come with."""
+    return number if type(number) is int else round(number)
+
+
 class _Price(_Field[float]):
     __slots__ = ()
 
     def _convert(self, value: Any) -> float:
-        return value / 100  # type: ignore[no-any-return]
+        return _whole(value) / 100
 
 
 class _Number(_Field[int]):
     __slots__ = ()
 
     def _convert(self, value: Any) -> int:
-        return int(value)
+        return _whole(value)
 
 
 class _Time(_Field[datetime]):
@@ -122,13 +127,21 @@ class _TimeText(_Field[datetime]):
 def _depth(levels: Iterable[Level]) -> Iterator[DepthLevel]:
     for level in levels:
         if level.price is not None:
-            yield DepthLevel(level.price / 100, level.quantity, level.orders)
+            yield DepthLevel(_whole(level.price) / 100, level.quantity, level.orders)
 
 
 def _portable(state: State) -> State:
-    """Return `state` free of classes that only whoever decoded it has."""
-    sides = (tuple(Level(level.price, level.quantity, level.orders) for level in side) for side in state[BIDS:])
-    return (*state[:BIDS], *sides)
+    """Return `state` free of noise, and of classes that only whoever decoded it has."""
+    sides = (tuple(map(_plain_level, side)) for side in state[BIDS:])
+    return (*map(_whole_or_none, state[:NUMBER_COUNT]), *state[NUMBER_COUNT:BIDS], *sides)
+
+
+def _plain_level(level: Level) -> Level:
+    return Level(_whole_or_none(level.price), level.quantity, level.orders)
+
+
+def _whole_or_none(number: Any) -> int | None:
+    return None if number is None else _whole(number)
 
 
 class Quote:
@@ -206,13 +219,13 @@ class Quote:
     def change(self) -> float | None:
         """`last_price` less `close`, rupees. The broker's own figure is not used: it is 0 for indices."""
         last, close = self._state[_LAST], self._state[_CLOSE]
-        return None if last is None or close is None else float((last - close) / 100)
+        return None if last is None or close is None else (_whole(last) - _whole(close)) / 100
 
     @property
     def change_percent(self) -> float | None:
         """`change` in percent of `close`."""
         last, close = self._state[_LAST], self._state[_CLOSE]
-        return None if last is None or not close else float((last - close) / close * 100)
+        return None if last is None or not close else (_whole(last) - _whole(close)) / _whole(close) * 100
 
     @property
     def bids(self) -> tuple[DepthLevel, ...]:
@@ -269,7 +282,7 @@ class Quote:
         return self._key == other._key and _portable(self._state) == _portable(other._state)
 
     def __hash__(self) -> int:
-        return hash((self._key, *self._state[:BIDS]))
+        return hash((self._key, _portable(self._state)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Quote, (self._key, _portable(self._state), _portable(self._before), self._raw)

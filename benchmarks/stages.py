@@ -1,0 +1,85 @@
+"""``python -m benchmarks.stages``: what each stage of a frame's way costs by itself, hot and on one thread."""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.frames import FIRST_TOKEN, Market, dump
+from firstock_ws.dispatch import Dispatcher
+from firstock_ws.feed import Feed
+from firstock_ws.ledger import Ledger
+from firstock_ws.library import _split
+from firstock_ws.merge import QuoteBook
+from firstock_ws.models import Quote
+from firstock_ws.typed import _decode_plain, read_frame
+
+BATCH = 46
+"""Frames of 1.3 KB in one reading."""
+REPEATS = 30
+
+
+class _Nowhere(Dispatcher):
+    """Takes what a feed puts, and does nothing with it."""
+
+    def put_updates(self, updates: Any, *, more_follow: bool = False) -> None:
+        pass
+
+
+def _nothing(name: str, args: tuple[object, ...]) -> None:
+    pass
+
+
+def _cost(run: Callable[[], object], frames: int) -> float:
+    """Microseconds a frame, in the best of many short runs: the others tell of what else the machine does."""
+    count = max(1, 2_000 // frames)
+    return min(timeit.repeat(run, number=count, repeat=REPEATS)) / count / frames * 1e6
+
+
+def _feed(book: QuoteBook) -> Feed:
+    sink = _Nowhere(_nothing, 1)
+    return Feed(book, sink, Ledger(sink.put, follow=True), lambda: False)
+
+
+def _deliver(quotes: list[Quote]) -> None:
+    dispatcher = Dispatcher(lambda name, args: args[0].last_price, 10**6)  # type: ignore[attr-defined]
+    for _ in range(2_000 // BATCH):
+        dispatcher.put_updates(quotes)
+    dispatcher.start()
+    dispatcher.finish(None)
+    dispatcher.join(None)
+
+
+def stages() -> Iterator[tuple[str, float]]:
+    """Yield each stage's name and its cost, microseconds a frame."""
+    market = Market(BATCH)
+    full = [dump(market.snapshot(number)) for number in range(BATCH)]
+    deltas = [dump(market.delta(number)) for number in range(BATCH)]
+    wire = b"".join(b"\x81\x7e" + len(frame).to_bytes(2, "big") + frame for frame in full)
+    book = QuoteBook()
+    feed, first = _feed(book), f"NSE:{FIRST_TOKEN}"
+    list(feed.handle(full))
+    yield "cutting frames out of what was read", _cost(lambda: _split(wire, 2**20), BATCH)
+    for name, frames in (("full frame", full), ("delta of 4 fields", deltas)):
+        entries = read_frame(frames[0])
+        assert entries is not None
+        entry = entries[0]
+        assert entry[0] == first
+        yield f"{name}: msgspec", _cost(lambda frame=frames[0]: _decode_plain(frame), 1)  # type: ignore[misc]
+        yield f"{name}: decoding in all", _cost(lambda frame=frames[0]: read_frame(frame), 1)  # type: ignore[misc]
+        yield f"{name}: merging, and the Quote", _cost(lambda entry=entry: book.take(*entry), 1)  # type: ignore[misc]
+        yield (
+            f"{name}: from bytes to quotes in all",
+            _cost(
+                lambda frames=frames: list(feed.handle(frames)),  # type: ignore[misc]
+                BATCH,
+            ),
+        )
+    quotes = list(book.view.values())
+    yield "queue, callback thread, callback reading last_price", _cost(lambda: _deliver(quotes), 2_000)
+
+
+if __name__ == "__main__":
+    for stage, microseconds in stages():
+        print(f"{stage:55} {microseconds:6.2f} µs")
