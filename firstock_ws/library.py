@@ -118,7 +118,8 @@ class Frames(frame_buffer):
         frame = super().recv_frame()
         self.unusual, self._needed = False, _SHORTEST
         # Whatever is left may be the beginning of the next.
-        self.read, self.began_at = len(self._ahead), self.heard_at if self._ahead else None
+        self.read = self._end - self._at
+        self.began_at = self.heard_at if self.read else None
         return frame
 
     # --- the fast way --------------------------------------------------------------------------------------

@@ -60,19 +60,21 @@ class Line:
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
-        self.waiting = b""
 
-    def recv_now(self, size: int) -> bytes:
-        piece = self._pieces.pop(0)
-        if not piece:
+    def recv_into(self, buffer: memoryview) -> int:
+        if not self._pieces[0]:
+            self._pieces.pop(0)
             raise ssl.SSLWantReadError
-        if len(piece) > size:
-            self._pieces.insert(0, piece[size:])
-        return piece[:size]
+        piece = self._take(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
     def recv(self, size: int) -> bytes:
         while not self._pieces[0]:
             self._pieces.pop(0)
+        return self._take(size)
+
+    def _take(self, size: int) -> bytes:
         piece = self._pieces.pop(0)
         if len(piece) > size:
             self._pieces.insert(0, piece[size:])
@@ -86,16 +88,16 @@ class Line:
 def taken(pieces: list[bytes]) -> Iterator[Frame]:
     """Yield what a reader of `pieces` gets, as the loop of the fast way reads."""
     line = Line(list(pieces))
-    frames, messages = Frames(line.recv, line.recv_now, LIMIT), Messages(LIMIT)
+    frames, messages = Frames(line.recv, line.recv_into, LIMIT), Messages(LIMIT)
     while not (frames.stuck and line.over):
         yield from ((TEXT, text) for text in frames.take(between_messages=not messages.recving_frames))
         if frames.unusual:
             frame = frames.recv_frame()
             yield frame.fin << 7 | frame.opcode, frame.data
-        assert not frames.stuck or (frames.began_at is None) == (not frames._ahead), (
+        assert not frames.stuck or (frames.began_at is None) == (frames._end == frames._at), (
             "the clock of half a frame runs"
         )
-    assert not frames._ahead
+    assert frames._end == frames._at
 
 
 def cut(data: bytes, at: list[int]) -> list[bytes]:
@@ -174,7 +176,7 @@ def test_split_of_any_bytes(data: bytes, limit: int) -> None:
 @pytest.mark.parametrize("size", [LIMIT + 1, 1 << 40, (1 << 64) - 1])
 def test_a_frame_that_is_too_long_is_refused_before_its_payload_is_asked_for(size: int) -> None:
     line = Line([built(TEXT, b"a", 1, b"") + b"\x81\x7f" + size.to_bytes(8, "big")])
-    frames = Frames(line.recv, line.recv_now, LIMIT)
+    frames = Frames(line.recv, line.recv_into, LIMIT)
     assert frames.take(between_messages=True) == [b"a"]
     assert frames.unusual
     with pytest.raises(TooLargeError):
@@ -183,13 +185,13 @@ def test_a_frame_that_is_too_long_is_refused_before_its_payload_is_asked_for(siz
 
 def test_a_text_among_pieces_is_left_to_the_library() -> None:
     line = Line([built(TEXT, b"", 1, b"") + built(TEXT, b"a", 1, b"")])
-    frames = Frames(line.recv, line.recv_now, LIMIT)
+    frames = Frames(line.recv, line.recv_into, LIMIT)
     assert frames.take(between_messages=False) == []
     assert frames.unusual
 
 
 def test_the_end_is_an_error_of_the_library() -> None:
-    frames = Frames(lambda size: b"", lambda size: b"", LIMIT)
+    frames = Frames(lambda size: b"", lambda buffer: 0, LIMIT)
     with pytest.raises(websocket.WebSocketConnectionClosedException):
         frames.take(between_messages=True)
 
@@ -209,14 +211,14 @@ def test_a_long_frame_in_little_pieces_is_not_copied_over_and_over(monkeypatch: 
 def test_the_clock_of_a_frame_runs_from_its_first_byte_to_its_last() -> None:
     text, ping = built(TEXT, b"abc", 1, b""), built(PING, b"abc", 1, b"")
     line = Line([text + text[:1], text[1:3], text[3:] + ping[:1], ping[1:], text])
-    frames: Any = Frames(line.recv, line.recv_now, LIMIT)
+    frames: Any = Frames(line.recv, line.recv_into, LIMIT)
     assert frames.began_at is None
     frames.take(between_messages=True)
     began = frames.began_at
     assert (began is not None, frames.read) == (True, 1)
     frames.take(between_messages=True)
     assert frames.began_at == began, "it goes on"
-    assert len(frames._ahead) == 3
+    assert frames._end - frames._at == 3
     frames.take(between_messages=True)
     assert frames.began_at is not None
     assert frames.began_at != began, "another has begun"
