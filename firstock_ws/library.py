@@ -116,7 +116,10 @@ class Frames(frame_buffer):
 
     def recv_frame(self) -> Any:
         frame = super().recv_frame()
-        self.began_at, self.unusual, self._needed = None, False, _SHORTEST
+        self.unusual, self._needed = False, _SHORTEST
+        # Whatever is left may be the beginning of the next.
+        self.read = self._end - self._at
+        self.began_at = self.heard_at if self.read else None
         return frame
 
     # --- the fast way --------------------------------------------------------------------------------------

@@ -286,7 +286,9 @@ def test_all_that_came_before_the_end_is_delivered(fault: Fault, way: str, endin
 
 
 @every_way
-@pytest.mark.parametrize("begun", [b"\x81", b"\x81\x7e", b"\x81\x7f\0\0\0", b'\x81\x30{"c', b"\x89", b"\x01\x05{"])
+@pytest.mark.parametrize(
+    "begun", [b"\x81", b"\x81\x7e", b"\x81\x7f\0\0\0", b'\x81\x30{"c', b"\x89", b"\x01\x05{", b"\x89\0\x81"]
+)
 def test_half_a_frame_and_then_silence(fault: Fault, way: str, begun: bytes) -> None:
     started = time.monotonic()
     _, watched = connect(fault, way, saying(quotes(1, 2) + begun), io_timeout=0.3)
