@@ -295,7 +295,15 @@ def test_run_forever_till_close(sim: Simulator, make_client: ClientMaker) -> Non
 def test_run_forever_after_connect_only_blocks(sim: Simulator, make_client: ClientMaker) -> None:
     client = make_client()
     client.connect(DEADLINE)
+    inside, start = threading.Event(), client._lifecycle.start
+
+    def note(what: str) -> None:
+        start(what)
+        inside.set()
+
+    client._lifecycle.start = note  # type: ignore[method-assign]
     thread, _ = run_in_thread(client)
+    assert inside.wait(DEADLINE), "a close() before it would have been for nothing"
     client.close()
     thread.join(DEADLINE)
     assert not thread.is_alive()
