@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import socket
-import struct
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import Fault
+from tests.faults.peers import Peer, TlsPeer, authority, server_context
 from tests.faults.servers import accept_upgrade, close_frame, frame, read_to_end
 from tests.support import DEADLINE, wait_until
 
@@ -23,28 +24,36 @@ EXTRA_MEMORY = 3.0
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.slow
 @pytest.mark.faults("leaks")
-def test_a_thousand_reconnects_without_the_garbage_collector(fault: Fault) -> None:
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_thousand_reconnects_without_the_garbage_collector(
+    fault: Fault, scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fault.log_little()
+    authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    context = server_context()
     # The server ends connections in three ways, and keeps the ones of the two stops at which we measure.
     stops = {WARM_UP: threading.Event(), WARM_UP + RECONNECTS: threading.Event()}
     turns = itertools.count(1)
 
     def serve(sock: socket.socket) -> None:
         turn = next(turns)
-        accept_upgrade(sock)
-        sock.recv(1000)
-        sock.sendall(frame('{"c_exch_seg":"NSE","c_symbol":"26000","i_open_price":100}'))
+        peer = Peer(sock) if scheme == "ws" else TlsPeer(sock, context)
+        accept_upgrade(peer)
+        peer.recv(1000)
+        peer.sendall(frame('{"c_exch_seg":"NSE","c_symbol":"26000","i_open_price":100}'))
         if turn in stops:
             stops[turn].wait(6 * DEADLINE)
         if turn % 3 == 0:
-            sock.sendall(close_frame(1001))
-            read_to_end(sock)
+            peer.sendall(close_frame(1001))
+            read_to_end(peer)
         elif turn % 3 == 1:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.reset()
 
     server = fault.server(serve)
     # The server answers no pings.
-    child = fault.child(server, tokens="NSE:26000", reconnect_max_delay=0.001, ping_interval=300, gc_off=True)
+    url = server.url.replace("ws:", f"{scheme}:")
+    child = fault.child(url, tokens="NSE:26000", reconnect_max_delay=0.001, ping_interval=300, gc_off=True)
 
     def settle(turn: int) -> None:
         server.wait(turn, 12 * DEADLINE)
