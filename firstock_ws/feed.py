@@ -244,10 +244,14 @@ def _fast_reader() -> Callable[[bytes], list[Entry] | None]:
         # Here, since msgspec may not be installed, and takes its time to import.
         from firstock_ws.typed import read_frame
     except ImportError:
-        from firstock_ws.untyped import read_frame
-
         logger.debug("msgspec is not installed: market frames are decoded with the standard library")
-    return read_frame
+    except Exception:
+        logger.warning("this version of msgspec can't be used: pip install -U msgspec", exc_info=True)
+    else:
+        return read_frame
+    from firstock_ws import untyped
+
+    return untyped.read_frame
 
 
 def _session_limit() -> dict[str, Any]:
