@@ -136,7 +136,8 @@ def test_a_late_update_of_the_stream_is_not_delivered_again(sim: Simulator, make
     assert steps(watched, number) == [("book", "COMPLETE", 50)]
     other = sim.place_order("NSE:2885", quantity=5, price=100.0)
     wait_until(lambda: steps(watched, other)[-1:] == [("stream", "COMPLETE", 5)])
-    assert len(watched.of("on_position_update")) == 3, "two fills more, both told by the stream"
+    # Two fills more, both told by the stream.
+    wait_until(lambda: len(watched.of("on_position_update")) == 3)
 
 
 def test_a_changed_order_is_told_once_whoever_tells_it(sim: Simulator, make: Maker) -> None:
