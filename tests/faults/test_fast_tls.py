@@ -272,6 +272,7 @@ def test_new_keys_of_an_idle_connection_change_nothing(fault: Fault, tmp_path: P
 @pytest.mark.slow
 @both_readers
 def test_subscriptions_go_out_whole_during_a_flood(fault: Fault, way: str) -> None:
+    fault.log_little()
     asked: set[str] = set()
     done, begun = threading.Event(), threading.Event()
     whole = {f"NSE:{number}" for number in range(5_000)}
