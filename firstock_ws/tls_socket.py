@@ -42,6 +42,7 @@ class TlsSocket:
         self._read_now = reader_of(sock)
         self._plain = b""
         self._ended = False
+        self._owes = False
 
     def do_handshake(self) -> None:
         """Agree on keys. Each step takes as long as the socket's timeout allows.
@@ -71,7 +72,8 @@ class TlsSocket:
         while not self.pending():
             self._take_in(self._sock.recv_into)
             self._plain = self._decrypt()
-            self._flush()
+            if self._owes:
+                self._flush()
         received, self._plain = self._plain[:size], self._plain[size:]
         return received
 
@@ -89,7 +91,8 @@ class TlsSocket:
         length = self._decrypt_into(buffer)
         if length == len(buffer):
             self._plain = self._decrypt()
-        self._flush()
+        if self._owes:
+            self._flush()
         if not length and not self._ended:
             raise ssl.SSLWantReadError
         return length
@@ -139,6 +142,8 @@ class TlsSocket:
                 if not length:
                     raise
                 self._ended = True
+            # Looked at under the lock: what another thread is about to send is not for the reader to wait for.
+            self._owes = bool(self._outgoing.pending)
         return length
 
     def _decrypt(self) -> bytes:
@@ -150,8 +155,8 @@ class TlsSocket:
 
     def _flush(self) -> None:
         """Send what TLS itself has to say."""
-        if self._outgoing.pending:
-            with self._sending:
-                with self._lock:
-                    records = self._outgoing.read()
-                self._sock.sendall(records)
+        # That nobody is there to hear it is found by reading, after what came before.
+        with self._sending, contextlib.suppress(ConnectionError):
+            with self._lock:
+                records = self._outgoing.read()
+            self._sock.sendall(records)
