@@ -104,7 +104,7 @@ def test_a_goodbye_of_tls_without_a_fin_is_the_end(fault: Fault, way: str) -> No
 
     client, watched = connect(fault, way, serve, reconnect_max_delay=2.0)
     assert watched.wait("on_close")[0][0] == 1006
-    assert prices(watched) == [1, 2, 3, 4, 5]
+    assert prices(watched)[:5] == [1, 2, 3, 4, 5], "more come after a reconnect"
     client.close()
     stay.set()
 
