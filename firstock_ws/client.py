@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
 from firstock_ws._secrets import get_logger
-from firstock_ws.callbacks import CALLBACK_NAMES, Callbacks, is_ignored
+from firstock_ws.callbacks import CALLBACK_NAMES, is_ignored
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
@@ -17,6 +17,7 @@ from firstock_ws.instruments import Tokens, parse_tokens
 from firstock_ws.keys import Keys, KeySource
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
+from firstock_ws.looking import Looking
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL
@@ -24,7 +25,6 @@ from firstock_ws.reconcile import Reconciler
 from firstock_ws.settings import Settings, fast_path_allowed
 from firstock_ws.signals import sigterm_as_ctrl_c
 from firstock_ws.state import ENDED, State, StateHolder
-from firstock_ws.stats import Stats
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.supervisor import Supervisor
 
@@ -36,7 +36,7 @@ MAX_MESSAGE_SIZE = 1_048_576
 _Self = TypeVar("_Self", bound="FirstockWS")
 
 
-class FirstockWS(Callbacks):
+class FirstockWS(Looking):
     """A stream of quotes, order updates and position updates, kept alive by background threads.
 
     Give it callbacks in any of three ways: override the ``on_...`` methods in a subclass, assign them on the
@@ -44,8 +44,7 @@ class FirstockWS(Callbacks):
     take as long as they like: the connection does not depend on them.
 
     Threads: every method and property may be used from any thread, and from inside a callback (but for
-    `connect` and `run_forever`). The lock ``_subscribing`` makes one step of what `subscribe` tells the book and
-    the subscriptions; all else that threads share has its owner below.
+    `connect` and `run_forever`). All that threads share has its owner below.
     """
 
     def __init__(
@@ -144,16 +143,8 @@ class FirstockWS(Callbacks):
         self._subscriptions = Subscriptions()
         self._subscriptions.add_quotes(parse_tokens(tokens))
         self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
-        self._book = QuoteBook()
-        self._dispatcher = Dispatcher(self._call, max_pending)
-        follows = reconcile and self._settings.rest_url is not None
-        self._ledger = Ledger(self._dispatcher.put, follow=follows)
-        fast = self._settings.fast_path
-        self._feed = Feed(self._book, self._dispatcher, self._ledger, self._wants_raw, fast=fast)
-        self._reconciler = Reconciler(self._settings, self._ledger, self._report)
-        self._state = StateHolder()
         self._subscribing = threading.Lock()
-        self._lifecycle = Lifecycle(self._make_supervisor, self._dispatcher, self._state)
+        self._wire(Dispatcher(self._call, max_pending))
         given = locals()
         for name in CALLBACK_NAMES:
             if given[name] is not None:
@@ -250,109 +241,18 @@ class FirstockWS(Callbacks):
     ) -> None:
         self.close()
 
-    # --- subscriptions -------------------------------------------------------------------------------------
-
-    def subscribe(self, tokens: Tokens) -> None:
-        """Stream quotes of `tokens`, from now on and after every reconnect.
-
-        Args:
-            tokens: ``"NSE:26000"``, ``"NSE:26000|BSE:1"``, or an iterable of such strings.
-
-        Raises:
-            ValueError: something in `tokens` is no instrument; nothing was sent then.
-        """
-        instruments = self._checked(tokens)
-        with self._subscribing:
-            self._book.unmute(instruments)
-            self._subscriptions.add_quotes(instruments)
-        self._lifecycle.wake()
-
-    def unsubscribe(self, tokens: Tokens) -> None:
-        """Stop streaming quotes of `tokens`, and forget them; quotes that wait already are still delivered.
-
-        Args and errors are those of `subscribe`. What was not subscribed is ignored.
-        """
-        instruments = self._checked(tokens)
-        with self._subscribing:
-            self._book.mute(self._subscriptions.remove_quotes(instruments))
-        self._lifecycle.wake()
-
-    def subscribe_option_greeks(self, tokens: Tokens) -> None:
-        """Stream option greeks of `tokens`; else like `subscribe`."""
-        self._subscriptions.add_greeks(self._checked(tokens))
-        self._lifecycle.wake()
-
-    def unsubscribe_option_greeks(self, tokens: Tokens) -> None:
-        """Stop streaming option greeks of `tokens`; else like `unsubscribe`."""
-        self._subscriptions.remove_greeks(self._checked(tokens))
-        self._lifecycle.wake()
-
-    def _checked(self, tokens: Tokens) -> list[str]:
-        self._lifecycle.check_process()
-        return parse_tokens(tokens)
-
-    @property
-    def subscriptions(self) -> frozenset[str]:
-        """Instruments whose quotes are wanted, connected or not."""
-        return self._subscriptions.quotes
-
-    @property
-    def option_greeks_subscriptions(self) -> frozenset[str]:
-        """Instruments whose option greeks are wanted, connected or not."""
-        return self._subscriptions.greeks
-
-    # --- looking -------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """Where the client stands."""
-        return self._state.now
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the connection is up, authenticated and subscribed."""
-        return self._state.now is State.CONNECTED
-
-    def wait_connected(self, timeout: float | None = None) -> bool:
-        """Wait until the client is connected, or ended, or `timeout` seconds are over; return `is_connected`."""
-        return (
-            self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
-            is State.CONNECTED
-        )
-
-    @property
-    def quotes(self) -> Mapping[str, Quote]:
-        """The newest full quote of every instrument, by ``"EXCHANGE:TOKEN"``: live and read-only.
-
-        An instrument is in it from its first frame on: use ``quotes.get(...)`` until then. It is ahead of
-        ``on_quote`` while callbacks are slow. After a lost connection the last quotes stay till
-        the server's new ones replace them: look at `Quote.feed_time`.
-        """
-        return self._book.view
-
-    @property
-    def stats(self) -> Stats:
-        """The client's figures at this moment; an object that does not change.
-
-        Raises:
-            UsageError: in a forked child.
-        """
-        self._lifecycle.check_process()
-        return Stats(
-            connections=self._lifecycle.connections,
-            **self._feed.counts()._asdict(),
-            **self._ledger.counts()._asdict(),
-            **self._reconciler.counts()._asdict(),
-            **self._dispatcher.counts()._asdict(),
-        )
-
-    def __repr__(self) -> str:
-        return (
-            f"<{type(self).__name__} user_id={self.user_id!r} state={self._state.now.value} "
-            f"subscriptions={len(self.subscriptions)}>"
-        )
-
     # --- inside --------------------------------------------------------------------------------------------
+
+    def _wire(self, dispatcher: Dispatcher) -> None:
+        """Make the way from frames to `dispatcher`, and what keeps it running."""
+        settings = self._settings
+        self._dispatcher = dispatcher
+        self._book = QuoteBook()
+        self._ledger = Ledger(dispatcher.put, follow=settings.reconcile and settings.rest_url is not None)
+        self._feed = Feed(self._book, dispatcher, self._ledger, self._wants_raw, fast=settings.fast_path)
+        self._reconciler = Reconciler(settings, self._ledger, self._report)
+        self._state = StateHolder()
+        self._lifecycle = Lifecycle(self._make_supervisor, dispatcher, self._state)
 
     def _make_supervisor(self) -> Supervisor:
         return Supervisor(
