@@ -15,6 +15,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 from firstock_ws import ipython
 from firstock_ws._secrets import get_logger
@@ -118,10 +119,18 @@ def make_room(kind: type, *, newcomer: object) -> None:
     if ipython.find_shell() is None:
         return
     _janitor.start()
-    ipython.let_go_of(kind, but=newcomer)
-    gc.collect()
+    known = weakref.ref(newcomer)
+    _collect(kind, known)
     if not _janitor.wait(PATIENCE):
         logger.warning("clients that nobody refers to any more are still being closed")
+    if len(_living) > 1:
+        # A function may have made the newcomer: the cell gives it the name of an older one when this has ended.
+        ipython.after_cell(partial(_collect, kind, known))
+
+
+def _collect(kind: type, newcomer: Callable[[], object]) -> None:
+    ipython.let_go_of(kind, but=newcomer())
+    gc.collect()
 
 
 def keeps_itself() -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -35,6 +35,17 @@ def display(bundle: dict[str, str]) -> Any:
         bundle: one picture of something, by MIME type.
     """
     return importlib.import_module("IPython.display").display(bundle, raw=True, display_id=True)
+
+
+def after_cell(work: Callable[[], None]) -> None:
+    """Call `work` once, when the cell that runs has ended."""
+    events = find_shell().events
+
+    def once(*args: object) -> None:
+        events.unregister("post_run_cell", once)
+        work()
+
+    events.register("post_run_cell", once)
 
 
 def let_go_of(kind: type, *, but: object) -> None:
