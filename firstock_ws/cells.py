@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import Enum
@@ -17,6 +18,8 @@ AGE = "age"
 
 _FIELDS = (*VALUE_NAMES, AGE)
 _HEADINGS = {"last_price": "last", "change_percent": "%", "best_bid": "bid", "best_ask": "ask"}
+_ABBREVIATIONS = {"ltp": "last_price", "oi": "open_interest", "%": "change_percent"}
+_ALIKE = 0.7
 _OLD = 60.0
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -67,9 +70,23 @@ def check_names(names: Iterable[str], known: Sequence[str], what: str) -> tuple[
         raise ValueError(f"no {what} is named: give one at least, such as {known[0]!r}")
     for name in wanted:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, 3, 0.5) or known
-            raise ValueError(f"there is no {what} {name!r}: did you mean {', '.join(near)}?")
+            near = _near(str(name), known)
+            hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"there is no {what} {name!r}: {hint}")
     return wanted
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """Return those of `known` that `name` may have meant, the nearest first: alike as a whole, or in a word."""
+    name = _ABBREVIATIONS.get(name.lower(), name.lower())
+    scores = {candidate: _likeness(name, candidate) for candidate in known}
+    return sorted((each for each in known if scores[each] >= _ALIKE), key=lambda each: -scores[each])[:3]
+
+
+def _likeness(name: str, other: str) -> float:
+    words = itertools.product(name.split("_"), other.split("_"))
+    best = max(difflib.SequenceMatcher(None, one, two).ratio() for one, two in words)
+    return max(difflib.SequenceMatcher(None, name, other).ratio(), 0.9 * best)
 
 
 def heading(field: str) -> str:
@@ -125,5 +142,5 @@ _WRITERS: dict[type, Callable[[Any, datetime], str]] = {
     int: lambda number, now: f"{number:,}",
     datetime: _time,
     DepthLevel: lambda level, now: f"{level.price:,.2f}",
-    tuple: lambda levels, now: ", ".join(map(_level, levels)),
+    tuple: lambda levels, now: "\n".join(map(_level, levels)),
 }

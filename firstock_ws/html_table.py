@@ -51,4 +51,5 @@ def quotes_html(quotes: Iterable[Quote], fields: Sequence[str], *, now: datetime
 
 
 def _cell(cell: Cell) -> str:
-    return f"<td{_STYLES[cell.tone]}>{escape(cell.text)}</td>"
+    text = escape(cell.text).replace("\n", "<br>")
+    return f"<td{_STYLES[cell.tone]}>{text}</td>"

@@ -19,8 +19,8 @@ from firstock_ws.showing import Bundle, Showing
 from firstock_ws.state import ENDED, State, StateHolder
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.live import Live
-    from rich.table import Table as RichTable
 
 MIN_REFRESH = 0.1
 WIDTH = 100
@@ -118,12 +118,14 @@ class Table:
         if live is not None:
             live.stop()
 
-    def __rich__(self) -> RichTable:
+    def __rich__(self) -> RenderableType:
+        tables_need_rich()
+        from rich.console import Group
+        from rich.text import Text
+
         from firstock_ws.tables import quotes_table
 
-        table = quotes_table(self._found(), self._fields)
-        table.caption = self._caption("")
-        return table
+        return Group(quotes_table(self._found(), self._fields), Text(f" {self._caption('')}", style="dim"))
 
     def __str__(self) -> str:
         """Return the table as it is now, in plain letters.
@@ -140,7 +142,7 @@ class Table:
         return page.getvalue().rstrip("\n")
 
     def __repr__(self) -> str:
-        return f"<Table of {len(self._found())} quotes, {self._state.now.value}>"
+        return f"<Table quotes={len(self._found())} state={self._state.now.value}>"
 
     # --- in Jupyter ----------------------------------------------------------------------------------------
 

@@ -145,4 +145,4 @@ def kernel_of(sim: Simulator, folder: Path) -> Iterator[Kernel]:
         yield kernel
     finally:
         client.stop_channels()
-        manager.shutdown_kernel(now=True)
+        manager.shutdown_kernel(now=False)
