@@ -112,7 +112,8 @@ def cell_of(quote: Quote, field: str, now: datetime) -> Cell:
         return Cell("")
     if field in _SIGNED:
         tone = Tone.UP if value > 0 else Tone.DOWN if value < 0 else Tone.PLAIN
-        return Cell(f"{value:+,.2f}{'%' if field == 'change_percent' else ''}", tone)
+        number = f"{value:+,.2f}" if abs(value) >= 0.005 else "0.00"
+        return Cell(number + ("%" if field == "change_percent" else ""), tone)
     return Cell(_WRITERS[type(value)](value, now), Tone.STRONG if field == "last_price" else Tone.PLAIN)
 
 

@@ -9,13 +9,16 @@ from html import escape
 from firstock_ws.cells import Cell, Tone, cell_of, heading, name_of
 from firstock_ws.models import Quote
 
-# Both colours have a contrast of 3.9 or more against white and against the dark themes' backgrounds. They stand in
-# the cells, since a style sheet is lost where a notebook is shown that nobody has trusted yet.
+# They stand in the cells, since a style sheet is lost where a notebook is shown that nobody has trusted yet. Mixed
+# with the theme's own colour of text they are darker on a light ground and lighter on a dark one; the first of each
+# is for browsers that can't mix, and can be read on both.
+_UP = "color:#1a8f4c;color:color-mix(in srgb,currentColor 30%,#1fae5c)"
+_DOWN = "color:#e0484d;color:color-mix(in srgb,currentColor 30%,#ef4444)"
 _STYLES = {
     Tone.PLAIN: "",
     Tone.STRONG: ' style="font-weight:600"',
-    Tone.UP: ' style="color:#1a8f4c"',
-    Tone.DOWN: ' style="color:#e0484d"',
+    Tone.UP: f' style="{_UP}"',
+    Tone.DOWN: f' style="{_DOWN}"',
     Tone.OLD: ' style="opacity:.55"',
 }
 _SHEET = (
