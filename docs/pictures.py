@@ -23,7 +23,7 @@ from firstock_ws.simulator import Simulator
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 CELLS = ("table-text", "table", "quotes-text", "quotes")
-WIDTH, HEIGHT = 960, 760
+WIDTH, HEIGHT = 960, 755
 INSTRUMENTS = ("NSE:26000", "NSE:26009", "NSE:2885", "NSE:1594", "NFO:35000")
 # It must not leave this computer, nor ask anybody anything.
 OPTIONS = (

@@ -10,7 +10,7 @@ from firstock_ws.cells import Cell, Tone, cell_of, heading, name_of
 from firstock_ws.models import Quote
 
 # They stand in the cells, since a style sheet is lost where a notebook is shown that nobody has trusted yet. Mixed
-# with the theme's own colour of text they are darker on a light ground and lighter on a dark one; the first of each
+# with the theme's own colour of text they are darker on a light ground, lighter on a dark one; the first of each
 # is for browsers that can't mix, and can be read on both.
 _UP = "color:#1a8f4c;color:color-mix(in srgb,currentColor 30%,#1fae5c)"
 _DOWN = "color:#e0484d;color:color-mix(in srgb,currentColor 30%,#ef4444)"
