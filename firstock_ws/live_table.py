@@ -139,7 +139,7 @@ class Table:
         page = io.StringIO()
         # Not in Jupyter: rich would show it there, and write nothing into the page.
         Console(file=page, width=WIDTH, color_system=None, force_jupyter=False).print(self)
-        return page.getvalue().rstrip("\n")
+        return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
 
     def __repr__(self) -> str:
         return f"<Table quotes={len(self._found())} state={self._state.now.value}>"

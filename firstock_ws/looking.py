@@ -84,7 +84,7 @@ class Looking(Subscribing):
         """
         from firstock_ws.live_table import Table
 
-        rows = None if instruments is None else self._checked(instruments)
+        rows = None if instruments is None else list(self._checked(instruments))
         return Table(self._book.view, self._state, rows, fields, refresh)
 
     def to_frame(self, instruments: Tokens | None = None, fields: Sequence[str] | None = None) -> pandas.DataFrame:
@@ -104,7 +104,7 @@ class Looking(Subscribing):
         """
         from firstock_ws.dataframe import quotes_frame
 
-        rows = None if instruments is None else self._checked(instruments)
+        rows = None if instruments is None else list(self._checked(instruments))
         quotes = self._book.view
         found = quotes.values() if rows is None else [quotes[name] for name in rows if name in quotes]
         return quotes_frame(found, fields, instruments=rows)
