@@ -115,6 +115,19 @@ def test_a_cell_that_failed_after_connecting_leaves_one_session(sim: Simulator, 
     for _ in range(RUNS):
         assert kernel.run(cell).error
         assert sessions(sim, 1)
+    # The last error stays what it was.
+    kernel.good("client = make(); client.connect()")
+    assert sessions(sim, 1)
+
+
+def test_a_new_client_connects_when_the_old_one_is_gone(tmp_path: Path) -> None:
+    with (
+        Simulator(users={"AB1234": KEY}, rate=0, order_interval=None, max_sessions=1) as sim,
+        kernel_of(sim, tmp_path) as kernel,
+    ):
+        for _ in range(RUNS):
+            kernel.good("client = make(); client.connect(); client")
+        assert sim.close_codes == [1000] * (RUNS - 1)
 
 
 def test_two_cells_may_make_and_connect_it(sim: Simulator, kernel: Kernel) -> None:
@@ -235,6 +248,27 @@ def test_a_table_stands_still_after_so_many_updates(sim: Simulator, kernel: Kern
             kernel.see(rupees(sim))
     kernel.see("stopped after 2 updates")
     assert kernel.good(RUNNING).out == "0\n"
+
+
+def test_a_table_of_which_nothing_changes_is_not_sent_again(sim: Simulator, kernel: Kernel) -> None:
+    kernel.good("client = make(); client.connect()")
+    kernel.good("table = client.table(fields=['last_price'], refresh=0.1); table")
+    sim.tick("NSE:2885")
+    kernel.see(rupees(sim))
+    shown = kernel.good(
+        """
+        import threading
+        showing, looks, done = table._showing, [], threading.Event()
+        def look(still, picture=showing._picture):
+            looks.append(showing.updates)
+            if len(looks) == 4:
+                done.set()
+            return picture(still)
+        showing._picture = look
+        print(done.wait(10), looks[0] == looks[-1])
+        """
+    )
+    assert shown.out == "True True\n"
 
 
 def test_a_failing_display_ends_the_table_and_is_logged(sim: Simulator, kernel: Kernel) -> None:
