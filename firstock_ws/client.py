@@ -5,11 +5,13 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from firstock_ws import forgotten
 from firstock_ws._secrets import get_logger
-from firstock_ws.callbacks import CALLBACK_NAMES, is_ignored
+from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
@@ -20,6 +22,7 @@ from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.looking import Looking
 from firstock_ws.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
+from firstock_ws.owner import Owner
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL
 from firstock_ws.reconcile import Reconciler
 from firstock_ws.settings import Settings, fast_path_allowed
@@ -139,12 +142,15 @@ class FirstockWS(Looking):
             fast_path=fast_path and fast_path_allowed(),
         )
         self.user_id = self._settings.user_id
-        self._keys = Keys(jkey)
+        # The threads know the client by this alone, or they would keep it.
+        self._owner = Owner(self, forgotten.keeps_itself)
+        self._keys = Keys(self._owner.key_source(jkey))
         self._subscriptions = Subscriptions()
         self._subscriptions.add_quotes(parse_tokens(tokens))
         self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
         self._subscribing = threading.Lock()
-        self._wire(Dispatcher(self._call, max_pending))
+        self._wire(Dispatcher(self._owner.call, max_pending, kept=self._owner.kept))
+        forgotten.watch(self, self.user_id, self._lifecycle)
         given = locals()
         for name in CALLBACK_NAMES:
             if given[name] is not None:
@@ -170,7 +176,7 @@ class FirstockWS(Looking):
         """
         begins = self._state.now in ENDED
         try:
-            self._lifecycle.start("connect()")
+            self._start("connect()")
             seen = self._state.wait_for(lambda state: state is State.CONNECTED or state in ENDED, timeout)
         except KeyboardInterrupt:
             if begins:
@@ -203,7 +209,7 @@ class FirstockWS(Looking):
 
     def _run_forever(self) -> None:
         try:
-            self._lifecycle.start("run_forever()")
+            self._start("run_forever()")
             seen = self._state.wait_for(lambda state: state in ENDED, None)
             error = self._lifecycle.last_error
             if seen is State.FAILED and error is not None:
@@ -249,27 +255,22 @@ class FirstockWS(Looking):
         self._dispatcher = dispatcher
         self._book = QuoteBook()
         self._ledger = Ledger(dispatcher.put, follow=settings.reconcile and settings.rest_url is not None)
-        self._feed = Feed(self._book, dispatcher, self._ledger, self._wants_raw, fast=settings.fast_path)
-        self._reconciler = Reconciler(settings, self._ledger, self._report)
+        self._feed = Feed(self._book, dispatcher, self._ledger, self._owner.wants_raw, fast=settings.fast_path)
+        self._reconciler = Reconciler(settings, self._ledger, partial(dispatcher.put, "on_error"))
         self._state = StateHolder()
-        self._lifecycle = Lifecycle(self._make_supervisor, dispatcher, self._state)
-
-    def _make_supervisor(self) -> Supervisor:
-        return Supervisor(
-            settings=self._settings,
+        make_supervisor = partial(
+            Supervisor,
+            settings=settings,
             keys=self._keys,
             feed=self._feed,
             subscriptions=self._subscriptions,
-            dispatcher=self._dispatcher,
+            dispatcher=dispatcher,
             state=self._state,
             reconciler=self._reconciler,
         )
+        self._lifecycle = Lifecycle(make_supervisor, dispatcher, self._state)
 
-    def _call(self, name: str, args: tuple[Any, ...]) -> None:
-        getattr(self, name)(*args)
-
-    def _report(self, error: FirstockError) -> None:
-        self._dispatcher.put("on_error", error)
-
-    def _wants_raw(self) -> bool:
-        return not is_ignored(self.on_message)
+    def _start(self, call: str) -> None:
+        if self._state.now in ENDED:
+            forgotten.make_room(FirstockWS, newcomer=self)
+        self._lifecycle.start(call)

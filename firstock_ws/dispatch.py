@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
@@ -20,6 +21,10 @@ Update = Quote | OptionGreeks
 
 ENOUGH = 128
 """Updates for which the callback thread is woken though more are on their way: some milliseconds of a flood."""
+
+
+def _nothing() -> None:
+    """What is kept alive where nobody says otherwise."""
 
 
 class _Event(NamedTuple):
@@ -63,14 +68,22 @@ class Dispatcher:
     take twice as long to wake the thread, which would often only wake up to wait for the lock.
     """
 
-    def __init__(self, call: Callable[[str, tuple[object, ...]], None], max_pending: int) -> None:
+    def __init__(
+        self,
+        call: Callable[[str, tuple[object, ...]], None],
+        max_pending: int,
+        *,
+        kept: Callable[[], object] = _nothing,
+    ) -> None:
         """
         Args:
             call: calls the user's callback of that name with these arguments; may raise anything.
             max_pending: how many quotes and greeks may wait before they are conflated, and how many notices
                 (raw frames, frame errors) before further ones are dropped.
+            kept: returns what is to stay alive while the callback thread runs.
         """
         self._call = call
+        self._kept = kept
         self._max_pending = max_pending
         self._lock = threading.Lock()
         self._alarm = threading.Lock()
@@ -209,7 +222,7 @@ class Dispatcher:
                 self._discard_updates()
             self._closing, self._deadline = False, None
             if not self._running:
-                self._worker = Worker(self._run, "firstock-ws-callbacks")
+                self._worker = Worker(partial(self._run, self._kept()), "firstock-ws-callbacks")
                 self._worker.start()
                 self._running = True
 
@@ -246,7 +259,7 @@ class Dispatcher:
                 callback_errors=self._callback_errors,
             )
 
-    def _run(self) -> None:
+    def _run(self, kept: object) -> None:
         lock, call = self._lock, self._call
         args: tuple[object, ...]
         while True:
@@ -279,6 +292,8 @@ class Dispatcher:
                 failure = error
             if failure is not None:
                 self._report_safely(name, failure)
+                # Its frames hold the client, which may be forgotten before the next event comes.
+                del failure
         if dropped or kept:
             logger.warning(
                 "closed while a callback was busy: %d updates were not delivered; %d order, position and "

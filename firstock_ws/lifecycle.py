@@ -55,6 +55,11 @@ class Lifecycle:
         return self._supervisor
 
     @property
+    def is_running(self) -> bool:
+        """Whether there is a session to close, or a try to open one."""
+        return self._state.now not in ENDED
+
+    @property
     def last_error(self) -> FirstockError | None:
         """Why the last try failed, or the last connection was lost."""
         supervisor = self._supervisor

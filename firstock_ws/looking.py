@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from firstock_ws.cells import DEFAULT_FIELDS
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.feed import Feed
+from firstock_ws.instruments import Tokens
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import Quote
 from firstock_ws.reconcile import Reconciler
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.stats import Stats
 from firstock_ws.subscribing import Subscribing
+
+if TYPE_CHECKING:
+    import pandas
+
+    from firstock_ws.live_table import Table
 
 
 class Looking(Subscribing):
@@ -53,6 +61,53 @@ class Looking(Subscribing):
         the server's new ones replace them: look at `Quote.feed_time`.
         """
         return self._book.view
+
+    def table(
+        self,
+        instruments: Tokens | None = None,
+        fields: Sequence[str] = DEFAULT_FIELDS,
+        refresh: float = 0.5,
+    ) -> Table:
+        """Return the newest quotes as a table that keeps itself up to date.
+
+        In Jupyter let it stand last in a cell: the cell ends at once, and the table goes on while later cells run,
+        until the client ends, the cell is run again, or `Table.stop`. In a terminal ``print`` it, or see
+        `Table.show`. A quote that is not there yet appears when it comes; nothing is subscribed by this.
+
+        Args:
+            instruments: the rows, in this order, as for `subscribe`; None for all that have a quote.
+            fields: the columns: names of a `Quote`'s values, or ``"age"``, the time since its `Quote.feed_time`.
+            refresh: seconds between two looks at the quotes, 0.1 at least.
+
+        Raises:
+            ValueError: something is no instrument or no field, or `refresh` is out of range.
+        """
+        from firstock_ws.live_table import Table
+
+        rows = None if instruments is None else list(self._checked(instruments))
+        return Table(self._book.view, self._state, rows, fields, refresh)
+
+    def to_frame(self, instruments: Tokens | None = None, fields: Sequence[str] | None = None) -> pandas.DataFrame:
+        """Return the newest quotes as a pandas DataFrame: a row an instrument, which is the index.
+
+        Prices are floats in rupees, quantities ``Int64``, times ``datetime64`` in Asia/Kolkata. The best level of
+        the depth is in ``bid``, ``bid_quantity``, ``ask`` and ``ask_quantity``. The frame does not change.
+
+        Args:
+            instruments: the rows, in this order, as for `subscribe`; one that has no quote yet is a row of missing
+                values. None for all that have a quote.
+            fields: the columns; None for all.
+
+        Raises:
+            FirstockError: pandas is not installed.
+            ValueError: something is no instrument or no column.
+        """
+        from firstock_ws.dataframe import quotes_frame
+
+        rows = None if instruments is None else list(self._checked(instruments))
+        quotes = self._book.view
+        found = quotes.values() if rows is None else [quotes[name] for name in rows if name in quotes]
+        return quotes_frame(found, fields, instruments=rows)
 
     @property
     def stats(self) -> Stats:

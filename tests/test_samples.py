@@ -338,8 +338,11 @@ def test_the_notebook_runs_on_its_own_simulator(tmp_path: Path, monkeypatch: pyt
     shown = execute(tmp_path, monkeypatch)
     assert shown["settings"].startswith("SIMULATED DATA")
     assert "state=connected" in shown["connect"]
-    for instrument in ("NSE:26000", "NSE:26009", "NSE:2885"):
-        assert re.search(rf"^{instrument} +last \d+\.\d+, change -?\d+\.\d+", shown["quotes"], re.MULTILINE)
+    for instrument in ("NSE:26000", "NSE:26009", "NSE:2885", "NSE:1594"):
+        assert re.search(rf"^{instrument} +\d+\.\d+ +-?\d+\.\d+", shown["quotes"], re.MULTILINE)
+        assert re.search(rf"^ {instrument} +[\d,]+\.\d\d +[-+]\d+\.\d\d", shown["table"], re.MULTILINE)
+    # The table went on while the cells after it ran.
+    assert "closed: these are the last known quotes" in shown["table"]
     orders = shown["orders"].splitlines()
     assert orders[0].endswith("PENDING, 0 filled, average price None")
     assert re.search(r"COMPLETE, 50 filled, average price \d+\.\d+$", orders[-1])
@@ -366,7 +369,7 @@ def test_the_notebook_runs_against_a_server_given(
         done.set()
         trader.join(PATIENCE)
     assert shown["settings"] == ""
-    assert f"NSE:26000  last {price(sim, 'NSE:26000')}" in shown["quotes"]
+    assert re.search(rf"^NSE:26000 +{price(sim, 'NSE:26000')}", shown["quotes"], re.MULTILINE)
     assert "BUY 30 RELIANCE-EQ: COMPLETE, 30 filled, average price 2424.05" in shown["orders"]
     assert "'order_updates': 5" in shown["stats"]
     assert sim.wait_for(lambda s: s.close_codes == [1000])
