@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import requests
 import websocket
+from firstock_ws.demo import NOTICE, run_demo
 from rich.console import Console
 
 from firstock_ws import __version__, cli
-from firstock_ws.demo import NOTICE, run_demo
 from tests.support import AUTHENTICATED, DEADLINE
 
 COMMAND = [sys.executable, "-m", "firstock_ws"]
