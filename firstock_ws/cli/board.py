@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from firstock_ws.cli.events import Event
-from firstock_ws.cli.lines import describe_order, describe_position, in_words
+from firstock_ws.cli.lines import in_words
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 
 KEPT = 200
@@ -31,6 +31,7 @@ class Board:
         self.greeks: dict[str, OptionGreeks] = {}
         self.orders: dict[str, OrderUpdate] = {}
         self.positions: dict[tuple[str | None, str | None], PositionUpdate] = {}
+        # Of the connection; orders and positions have tables of their own.
         self.happenings: deque[tuple[datetime, str]] = deque(maxlen=50)
         self.last_at: datetime | None = None
         self._wanted = list(wanted)
@@ -51,16 +52,11 @@ class Board:
                 self.orders[data.order_number] = data
                 while len(self.orders) > KEPT:
                     del self.orders[next(iter(self.orders))]
-                self._happened(event, describe_order(data))
             elif isinstance(data, PositionUpdate):
                 self.positions[data.instrument or data.trading_symbol, data.product] = data
-                self._happened(event, describe_position(data))
-            if event.kind in _HAPPENINGS:
-                self._happened(event, in_words(event, ()))
+            elif event.kind in _HAPPENINGS:
+                self.happenings.append((event.at, in_words(event, ())))
                 self._follow(event)
-
-    def _happened(self, event: Event, words: str) -> None:
-        self.happenings.append((event.at, words))
 
     def _follow(self, event: Event) -> None:
         if event.kind == "connect":

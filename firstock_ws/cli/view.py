@@ -66,12 +66,11 @@ def picture(
         text = f"no quote yet: {', '.join(waiting)}"
         body.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
         room -= 1
+    others = others[: room // (_PART_FRAME + 1)]
     for place, part in enumerate(others):
-        share = room // (len(others) - place)
-        if share > _PART_FRAME:
-            shown = part.newest(share - _PART_FRAME)
-            body += [Text(), shown]
-            room -= shown.row_count + _PART_FRAME
+        shown = part.newest(room // (len(others) - place) - _PART_FRAME)
+        body += [Text(), shown]
+        room -= shown.row_count + _PART_FRAME
     return Group(*head, *body, *foot)
 
 
@@ -187,8 +186,9 @@ def _status(board: Board, ended: bool) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     state = f"ended, was {board.state}" if ended else board.state
     text.append(f"● {state}", style=f"bold {style}")
-    parts = [f"reconnects {board.reconnects}", f"instruments {len(board.quotes)}"]
+    parts = [f"reconnects {board.reconnects}"]
     if board.last_at is not None:
         parts.append(f"last quote {board.last_at.astimezone(IST):%H:%M:%S}")
+    parts.append(f"instruments {len(board.quotes)}")
     text.append("  " + "  ".join(parts if ended else [*parts, "Ctrl-C ends"]))
     return text
