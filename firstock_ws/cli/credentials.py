@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from firstock_ws.cli.ask import ask
 from firstock_ws.errors import UsageError
 
 _DIGITS = re.compile(r"[0-9]{6}")
-_BASE32 = re.compile(r"[A-Z2-7]{16,}=*")
+_BASE32 = re.compile(r"(?:[A-Z2-7]{8})+(?:[A-Z2-7]{2}|[A-Z2-7]{4}|[A-Z2-7]{5}|[A-Z2-7]{7})?=*")
+_SHORTEST = 16
+_KEY_LENGTH = 20
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,12 @@ def six_digits(words: str) -> str:
     secret = plain.upper()
     REDACTOR.remember(words)
     REDACTOR.remember(secret)
-    if not _BASE32.fullmatch(secret):
+    if len(secret) < _SHORTEST or not _BASE32.fullmatch(secret):
         raise UsageError(
             "the TOTP is neither six digits nor an authenticator's secret, which is 16 or more of A-Z and 2-7"
         )
     import pyotp
 
-    return pyotp.TOTP(secret).now()
+    # pyotp refuses short keys, though authenticators make them. HMAC fills up with zeros itself: same digits.
+    key = base64.b32decode(secret.rstrip("=") + "=" * (-len(secret.rstrip("=")) % 8)).ljust(_KEY_LENGTH, b"\0")
+    return pyotp.TOTP(base64.b32encode(key).decode()).now()

@@ -118,7 +118,8 @@ def choose_output(
     if as_json:
         return Lines(lambda event: in_json(event, fields), sys.stdout)
     console = Console()
-    if console.is_terminal and not console.is_dumb_terminal and not lines_wanted:
+    # Not is_terminal alone: FORCE_COLOR makes that of a pipe, too.
+    if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal and not lines_wanted:
         return Screen(board, console, fields)
     return Lines(lambda event: in_words(event, fields or LINE_FIELDS), sys.stdout)
 

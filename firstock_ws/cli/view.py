@@ -19,7 +19,7 @@ from firstock_ws.tables import DEFAULT_FIELDS, quotes_table
 _FRAME = 4
 """Lines that the table of quotes takes beside its rows."""
 _PART_FRAME = 3
-"""The same of a table below it: a blank line, title, head."""
+"""The same of a table below it: title, head, a blank line."""
 _EVENTS = 4
 """Latest events that are shown where there is room."""
 _FIRST_TO_GO = ("volume", "change_percent", "best_ask", "best_bid", "age", "change")
@@ -69,7 +69,7 @@ def picture(
     others = others[: room // (_PART_FRAME + 1)]
     for place, part in enumerate(others):
         shown = part.newest(room // (len(others) - place) - _PART_FRAME)
-        body += [Text(), shown]
+        body += [shown, Text()]
         room -= shown.row_count + _PART_FRAME
     return Group(*head, *body, *foot)
 
