@@ -20,6 +20,8 @@ _FRAME = 4
 """Lines that the table of quotes takes beside its rows."""
 _PART_FRAME = 3
 """The same of a table below it: title, head, a blank line."""
+_FEWEST = 3
+"""Quotes that are shown before any of the tables below is."""
 _EVENTS = 4
 """Latest events that are shown where there is room."""
 _FIRST_TO_GO = ("volume", "change_percent", "best_ask", "best_bid", "age", "change")
@@ -48,25 +50,26 @@ def picture(
     foot = [*_events(board, _EVENTS if height >= 24 else 1 if height >= 12 else 0), _status(board, ended)]
     room = height - len(head) - len(foot)
     quotes = board.in_order()
-    # Quotes come first; the tables below share what they leave, and get a third of a full terminal.
     others = [part for part in (_greeks(board), _orders(board), _positions(board)) if part.rows]
-    reserved = min(sum(len(part.rows) + _PART_FRAME for part in others), room // 2) if len(others) else 0
-    wanted = len(quotes) + _FRAME if quotes else 0
-    quotes_room = max(min(wanted, room - reserved), min(wanted, _FRAME + 1))
+    # Quotes come first; the tables below share what they leave, and get half of a terminal that is full.
+    least = _FRAME + min(len(quotes), _FEWEST) + 1
+    wanted = sum(len(part.rows) + _PART_FRAME for part in others)
+    capacity = room - min(wanted, room // 2, max(0, room - least)) - _FRAME
+    rows = len(quotes) if len(quotes) <= capacity else max(0, capacity - 1)
     body: list[RenderableType] = []
-    if quotes and quotes_room > _FRAME:
-        body.append(_quotes(quotes[: quotes_room - _FRAME], fields, console, now))
-        room -= quotes_room
-        hidden = len(quotes) - (quotes_room - _FRAME)
-        if hidden > 0:
-            body.append(Text(f"and {hidden} more: make the terminal higher", style="dim", no_wrap=True))
-            room -= 1
+    if rows:
+        body.append(_quotes(quotes[:rows], fields, console, now))
+        room -= rows + _FRAME
+    if rows < len(quotes) and room > 0:
+        text = f"and {len(quotes) - rows} more: make the terminal higher"
+        body.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
+        room -= 1
     waiting = board.waiting()
     if waiting and room > 0:
         text = f"no quote yet: {', '.join(waiting)}"
         body.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
         room -= 1
-    others = others[: room // (_PART_FRAME + 1)]
+    others = others[: max(0, room // (_PART_FRAME + 1))]
     for place, part in enumerate(others):
         shown = part.newest(room // (len(others) - place) - _PART_FRAME)
         body += [shown, Text()]
