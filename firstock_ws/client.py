@@ -301,8 +301,7 @@ class FirstockWS(Looking):
         with self._taps.order:
             self._taps.begin()
             self._dispatcher.put(name, *args)
-            for tap in self._taps.now:
-                tap.event(name, args)
+            self._taps.event(name, args)
 
     def _wants_raw(self) -> bool:
         return not is_ignored(self.on_message)

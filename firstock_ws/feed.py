@@ -64,7 +64,7 @@ class Feed:
             taps: who else is told of the frames.
             clock: tells when a frame came, epoch seconds.
         """
-        self._read_frame = _fast_reader() if fast else _read_nothing
+        self._read_frame = frame_reader() if fast else _read_nothing
         self._book = book
         self._dispatcher = dispatcher
         self._ledger = ledger
@@ -73,7 +73,8 @@ class Feed:
         self._clock = clock
         self._odd: list[Odd] = []
         self._decisions: list[Decision] = []
-        self._reported: set[tuple[str, str]] = set()
+        self.reported: set[tuple[str, str]] = set()
+        """What kinds of frames had which bad fields on this connection. Guarded by the lock of the taps."""
         self._frames = 0
         self._bytes = 0
         self._order_updates = 0
@@ -87,7 +88,7 @@ class Feed:
         """Begin a new connection: merge over nothing, report bad fields again."""
         with self._taps.order:
             self._taps.begin()
-            self._reported.clear()
+            self.reported.clear()
             self._book.start_afresh()
             for tap in self._taps.now:
                 tap.afresh()
@@ -272,8 +273,7 @@ class Feed:
         with self._taps.order:
             self._taps.begin()
             self._report(error)
-            for tap in self._taps.now:
-                tap.event("on_error", (error,))
+            self._taps.event("on_error", (error,))
 
     def _report(self, error: FirstockError) -> None:
         """Tell the user of something wrong with a frame; taps learn of the frame."""
@@ -287,8 +287,8 @@ class Feed:
     def _report_fields(self, what: str, bad: list[str], raw: dict[str, Any]) -> None:
         self._field_errors += len(bad)
         for name in bad:
-            if (what, name) not in self._reported:
-                self._reported.add((what, name))
+            if (what, name) not in self.reported:
+                self.reported.add((what, name))
                 text = f"{what}: the field {name!r} could not be parsed and is None (said once a connection)"
                 self._report(FrameError(text, frame=raw))
 
@@ -298,7 +298,8 @@ def _read_nothing(frame: bytes) -> list[Entry] | None:
     return None
 
 
-def _fast_reader() -> Callable[[bytes], list[Entry] | None]:
+def frame_reader() -> Callable[[bytes], list[Entry] | None]:
+    """Return the fastest way there is to read usual market frames; it returns None for others."""
     try:
         # Here, since msgspec may not be installed, and takes its time to import.
         from firstock_ws.typed import read_frame

@@ -61,6 +61,8 @@ class Taps:
         self.order = threading.RLock()
         self.now: tuple[Tap, ...] = ()
         """The taps there are; nearly always none. Read and replaced with `order` held."""
+        self.connected = False
+        """Whether the last ``on_connect`` that was queued has no ``on_close`` yet. Guarded by `order`."""
 
     def add(self, tap: Tap) -> None:
         """Tell `tap` of everything from here on; the caller holds `order` if it must know where that is."""
@@ -76,3 +78,10 @@ class Taps:
         """Announce something; the caller holds `order`, as for the others."""
         for tap in self.now:
             tap.begin()
+
+    def event(self, name: str, args: tuple[object, ...]) -> None:
+        """Tell of a lifecycle event that is queued."""
+        if name in ("on_connect", "on_close"):
+            self.connected = name == "on_connect"
+        for tap in self.now:
+            tap.event(name, args)
