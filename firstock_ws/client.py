@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from firstock_ws.signals import sigterm_as_ctrl_c
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.supervisor import Supervisor
+from firstock_ws.taps import Taps
 
 logger = get_logger("firstock_ws.client")
 
@@ -144,6 +146,7 @@ class FirstockWS(Looking):
         self._subscriptions.add_quotes(parse_tokens(tokens))
         self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
         self._subscribing = threading.Lock()
+        self._taps = Taps()
         self._wire(Dispatcher(self._call, max_pending))
         given = locals()
         for name in CALLBACK_NAMES:
@@ -243,16 +246,37 @@ class FirstockWS(Looking):
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _wire(self, dispatcher: Dispatcher) -> None:
-        """Make the way from frames to `dispatcher`, and what keeps it running."""
-        settings = self._settings
+    def _wire(
+        self,
+        dispatcher: Dispatcher,
+        *,
+        book: QuoteBook | None = None,
+        ledger: Ledger | None = None,
+        lifecycle: Lifecycle | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Make the way from frames to `dispatcher`, and what keeps it running.
+
+        Args:
+            book, ledger, lifecycle, clock: other parts than a live client has; a replay brings its own.
+        """
+        settings, taps = self._settings, self._taps
         self._dispatcher = dispatcher
-        self._book = QuoteBook()
-        self._ledger = Ledger(dispatcher.put, follow=settings.reconcile and settings.rest_url is not None)
-        self._feed = Feed(self._book, dispatcher, self._ledger, self._wants_raw, fast=settings.fast_path)
+        self._book = book or QuoteBook()
+        follow = settings.reconcile and settings.rest_url is not None
+        self._ledger = ledger or Ledger(dispatcher.put, follow=follow, taps=taps)
+        self._feed = Feed(
+            self._book,
+            dispatcher,
+            self._ledger,
+            self._wants_raw,
+            fast=settings.fast_path,
+            taps=taps,
+            clock=clock,
+        )
         self._reconciler = Reconciler(settings, self._ledger, self._report)
         self._state = StateHolder()
-        self._lifecycle = Lifecycle(self._make_supervisor, dispatcher, self._state)
+        self._lifecycle = lifecycle or Lifecycle(self._make_supervisor, dispatcher, self._state)
 
     def _make_supervisor(self) -> Supervisor:
         return Supervisor(
@@ -261,6 +285,7 @@ class FirstockWS(Looking):
             feed=self._feed,
             subscriptions=self._subscriptions,
             dispatcher=self._dispatcher,
+            put=self._put,
             state=self._state,
             reconciler=self._reconciler,
         )
@@ -269,7 +294,14 @@ class FirstockWS(Looking):
         getattr(self, name)(*args)
 
     def _report(self, error: FirstockError) -> None:
-        self._dispatcher.put("on_error", error)
+        self._put("on_error", error)
+
+    def _put(self, name: str, *args: object) -> None:
+        """Queue a lifecycle callback."""
+        with self._taps.order:
+            self._taps.begin()
+            self._dispatcher.put(name, *args)
+            self._taps.event(name, args)
 
     def _wants_raw(self) -> bool:
         return not is_ignored(self.on_message)

@@ -17,6 +17,7 @@ __all__ = [
     "FrameError",
     "RateLimitError",
     "ReconcileError",
+    "RecordingError",
     "ServerError",
     "SessionLimitError",
     "UsageError",
@@ -129,3 +130,7 @@ class ReconcileError(FirstockError):
     Told to ``on_error`` once; the client goes on trying, and `Stats.gap_since` says so until it has succeeded. The
     reason is in ``__cause__``.
     """
+
+
+class RecordingError(FirstockError):
+    """A recording can't be written or read: no such file, no room, no right to it, or no recording at all."""

@@ -7,8 +7,8 @@ nothing, a price of 0 says nothing, depth is merged by position and field, order
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
 from firstock_ws.models import _fields
@@ -100,6 +100,17 @@ def merge_plain(before: State, update: MarketUpdate) -> State:
     return tuple([old if new is None else new for new, old in zip(update, before, strict=True)])
 
 
+class Frozen(NamedTuple):
+    """All that a book knows, as it stood at one moment; nothing of it changes."""
+
+    quotes: Mapping[str, State]
+    fresh: Collection[str]
+    """Those of `quotes` that came on this connection."""
+    muted: Collection[str]
+    hidden: Mapping[str, State]
+    """What is merged of instruments that nobody is told of."""
+
+
 class QuoteBook:
     """The newest `Quote` of every instrument.
 
@@ -178,6 +189,22 @@ class QuoteBook:
         """Take frames of `instruments` again."""
         with self._lock:
             self._muted.difference_update(instruments)
+
+    def freeze(self) -> Frozen:
+        """Return all that is known, as of one moment."""
+        with self._lock:
+            states = {name: quote._state for name, quote in self._quotes.items()}
+            return Frozen(states, frozenset(self._fresh), frozenset(self._muted), dict(self._hidden))
+
+    def thaw(self, frozen: Frozen) -> None:
+        """Know what `frozen` says, and nothing else."""
+        with self._lock:
+            self._quotes.clear()
+            for name, state in frozen.quotes.items():
+                exchange, _, token = name.partition(":")
+                self._quotes[name] = Quote(Key(name, exchange, token), state, EMPTY_STATE, {})
+            self._fresh, self._muted = set(frozen.fresh), set(frozen.muted)
+            self._hidden = dict(frozen.hidden)
 
 
 class QuotesView(Mapping[str, Quote]):

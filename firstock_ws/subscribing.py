@@ -8,20 +8,23 @@ from firstock_ws.callbacks import Callbacks
 from firstock_ws.instruments import Tokens, parse_tokens
 from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.merge import QuoteBook
+from firstock_ws.protocol import SUBSCRIBE, SUBSCRIBE_GREEKS, UNSUBSCRIBE, UNSUBSCRIBE_GREEKS
 from firstock_ws.subscriptions import Subscriptions
+from firstock_ws.taps import Taps
 
 
 class Subscribing(Callbacks):
     """Subscribes and unsubscribes; `FirstockWS` is made of this and sets what it needs.
 
     Threads: any thread may call anything. The lock ``_subscribing`` makes one step of what is told the book and
-    the subscriptions.
+    the subscriptions; around it, the lock of the taps, `Taps.order`.
     """
 
     _book: QuoteBook
     _lifecycle: Lifecycle
     _subscribing: threading.Lock
     _subscriptions: Subscriptions
+    _taps: Taps
 
     def subscribe(self, tokens: Tokens) -> None:
         """Stream quotes of `tokens`, from now on and after every reconnect.
@@ -33,9 +36,11 @@ class Subscribing(Callbacks):
             ValueError: something in `tokens` is no instrument; nothing was sent then.
         """
         instruments = self._checked(tokens)
-        with self._subscribing:
+        with self._taps.order, self._subscribing:
+            self._taps.begin()
             self._book.unmute(instruments)
             self._subscriptions.add_quotes(instruments)
+            self._tell(SUBSCRIBE, instruments)
         self._lifecycle.wake()
 
     def unsubscribe(self, tokens: Tokens) -> None:
@@ -44,19 +49,33 @@ class Subscribing(Callbacks):
         Args and errors are those of `subscribe`. What was not subscribed is ignored.
         """
         instruments = self._checked(tokens)
-        with self._subscribing:
-            self._book.mute(self._subscriptions.remove_quotes(instruments))
+        with self._taps.order, self._subscribing:
+            self._taps.begin()
+            gone = self._subscriptions.remove_quotes(instruments)
+            self._book.mute(gone)
+            self._tell(UNSUBSCRIBE, gone)
         self._lifecycle.wake()
 
     def subscribe_option_greeks(self, tokens: Tokens) -> None:
         """Stream option greeks of `tokens`; else like `subscribe`."""
-        self._subscriptions.add_greeks(self._checked(tokens))
+        instruments = self._checked(tokens)
+        with self._taps.order:
+            self._taps.begin()
+            self._subscriptions.add_greeks(instruments)
+            self._tell(SUBSCRIBE_GREEKS, instruments)
         self._lifecycle.wake()
 
     def unsubscribe_option_greeks(self, tokens: Tokens) -> None:
         """Stop streaming option greeks of `tokens`; else like `unsubscribe`."""
-        self._subscriptions.remove_greeks(self._checked(tokens))
+        instruments = self._checked(tokens)
+        with self._taps.order:
+            self._taps.begin()
+            self._tell(UNSUBSCRIBE_GREEKS, self._subscriptions.remove_greeks(instruments))
         self._lifecycle.wake()
+
+    def _tell(self, action: str, instruments: list[str]) -> None:
+        for tap in self._taps.now:
+            tap.wanted(action, instruments)
 
     def _checked(self, tokens: Tokens) -> list[str]:
         self._lifecycle.check_process()
