@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from firstock_ws.cli.events import Event
+from firstock_ws.cli.events import Event, now_in_india
 from firstock_ws.cli.lines import in_words
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 
@@ -25,6 +25,8 @@ class Board:
             wanted: instruments in the order to show them.
         """
         self.title = title
+        self.clock: Callable[[], datetime] = now_in_india
+        """What the ages of quotes are counted to."""
         self.state = "connecting"
         self.reconnects = 0
         self.quotes: dict[str, Quote] = {}

@@ -13,6 +13,11 @@ LIMIT = 10_000
 """Events that wait before callbacks are held up; the client then keeps only the newest of each quote."""
 
 
+def now_in_india() -> datetime:
+    """Return this moment, IST."""
+    return datetime.now(IST)
+
+
 class Event(NamedTuple):
     """Something that was told.
 
@@ -31,11 +36,13 @@ class Collector:
     Threads: the callback thread puts, the main thread takes and closes. Owned here, the lock is ``_changed``.
     """
 
-    def __init__(self, *, newest_only: bool) -> None:
+    def __init__(self, *, newest_only: bool, clock: Callable[[], datetime] = now_in_india) -> None:
         """
         Args:
             newest_only: whether one quote of each instrument, the newest, is enough to be shown.
+            clock: says when an event came.
         """
+        self._clock = clock
         self._newest_only = newest_only
         self._changed = threading.Condition()
         self._events: list[Event] = []
@@ -76,7 +83,7 @@ class Collector:
             self._changed.notify_all()
 
     def _put(self, kind: str, data: object) -> None:
-        event = Event(kind, datetime.now(IST), data)
+        event = Event(kind, self._clock(), data)
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._events) < LIMIT)
             if not self._closed:
@@ -90,7 +97,7 @@ class Collector:
         with self._changed:
             # The newest goes last.
             self._quotes.pop(quote.instrument, None)
-            self._quotes[quote.instrument] = Event("quote", datetime.now(IST), quote)
+            self._quotes[quote.instrument] = Event("quote", self._clock(), quote)
 
     def _on_order_update(self, order: OrderUpdate) -> None:
         self._put("order", order)

@@ -130,14 +130,15 @@ def show(
             wait = output.pause()
             events = collector.take(wait if left is None else min(wait, left))
             output.show(events)
-            failure = _failure(events) or failure
+            failure = failure_in(events) or failure
             if ended and not events:
                 break
     if failure is not None:
         raise failure
 
 
-def _failure(events: Sequence[Event]) -> FirstockError | None:
+def failure_in(events: Sequence[Event]) -> FirstockError | None:
+    """Return why the client gave up, if `events` tell."""
     return next((event.data for event in events if event.kind == "noreconnect"), None)
 
 

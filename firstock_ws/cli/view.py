@@ -34,17 +34,15 @@ def picture(
     console: Console,
     fields: Sequence[str] | None = None,
     *,
-    now: datetime | None = None,
     ended: bool = False,
 ) -> Group:
     """Return the whole view, no higher and no wider than the terminal.
 
     Args:
         fields: columns of the quotes; None for the usual ones, fewer on a narrow terminal.
-        now: what the ages are counted to, IST; the default is this moment.
         ended: whether this is what is left behind at the end.
     """
-    now = now or datetime.now(IST)
+    now = board.clock()
     height = console.height
     head: list[RenderableType] = [Text(board.title, style="bold", no_wrap=True, overflow="ellipsis")]
     foot = [*_events(board, _EVENTS if height >= 24 else 1 if height >= 12 else 0), _status(board, ended)]
