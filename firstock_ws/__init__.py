@@ -19,6 +19,7 @@ from firstock_ws.errors import (
     ReconcileError,
     ServerError,
     SessionLimitError,
+    UnknownSymbolError,
     UsageError,
 )
 from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -51,6 +52,7 @@ __all__ = [
     "SessionLimitError",
     "State",
     "Stats",
+    "UnknownSymbolError",
     "UsageError",
     "__version__",
     "login",
