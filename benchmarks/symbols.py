@@ -17,14 +17,15 @@ from firstock_ws.symbols import SymbolMaster
 from firstock_ws.symbols.store import Store, Version
 
 ADDRESS = "https://benchmark.invalid/V1"
-HEADER = "Exchange,Token,LotSize,Symbol,TradingSymbol,CompanyName,Expiry,Instrument,OptionType,StrikePrice,TickSize,FreezeQty"
+COLUMNS = ("Exchange", "Token", "LotSize", "Symbol", "TradingSymbol", "CompanyName")
+COLUMNS += ("Expiry", "Instrument", "OptionType", "StrikePrice", "TickSize", "FreezeQty")
 UNDERLYINGS = 200
 EXPIRIES = 5
 
 
 def file_of(rows: int) -> bytes:
     """Return a file of the derivatives exchange with so many options."""
-    lines = [HEADER]
+    lines = [",".join(COLUMNS)]
     strikes = -(-rows // (UNDERLYINGS * EXPIRIES * 2))
     first = date.today() + timedelta(days=1)
     for number in range(UNDERLYINGS):

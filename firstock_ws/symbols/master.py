@@ -51,8 +51,8 @@ class SymbolMaster:
 
     A file is downloaded when it is first needed, kept in the user's cache folder, and fresh until 08:00 IST, when
     the next day's files are out; then it is asked for again, and downloaded if it is new. If that fails, the old
-    one is used: a warning is logged, and `files` and `age` tell. The first call that needs a file waits for it, for
-    up to `timeout` seconds: `load` beforehand where that matters, as in callbacks.
+    one is used: a warning is logged, and `files` and `age` tell. The first call that needs a file waits for it, up
+    to `timeout` seconds: `load` beforehand where that matters, as in callbacks.
 
     Names are ``"EXCHANGE:TRADING_SYMBOL"`` in small or capital letters, for example ``"NSE:RELIANCE-EQ"``,
     ``"NFO:NIFTY29SEP26C25000"``, and of indices ``"NSE:NIFTY 50"``; in place of the trading symbol, a number is

@@ -33,8 +33,8 @@ class Market:
 class Table:
     """A symbol file. Not changed after it was read, so any thread may look at it.
 
-    Rows are tuples of the cells, of which equal ones are one object: a `Symbol` for each would take several times as
-    long to make.
+    Rows are tuples of the cells, of which equal ones are one object: a `Symbol` for each would take
+    several times as long to make.
     """
 
     def __init__(self, name: str, data: bytes) -> None:
