@@ -22,6 +22,7 @@ from firstock_ws.errors import (
     RecordingError,
     ServerError,
     SessionLimitError,
+    UnknownSymbolError,
     UsageError,
 )
 from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -57,6 +58,7 @@ __all__ = [
     "SessionLimitError",
     "State",
     "Stats",
+    "UnknownSymbolError",
     "UsageError",
     "__version__",
     "login",

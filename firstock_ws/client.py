@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES, is_ignored
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
-from firstock_ws.instruments import Tokens, parse_tokens
+from firstock_ws.instruments import Tokens
 from firstock_ws.keys import Keys, KeySource
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
@@ -29,6 +29,9 @@ from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.supervisor import Supervisor
 from firstock_ws.taps import Taps
+
+if TYPE_CHECKING:
+    from firstock_ws.symbols import SymbolMaster
 
 logger = get_logger("firstock_ws.client")
 
@@ -58,6 +61,7 @@ class FirstockWS(Looking):
         option_greeks_tokens: Tokens = (),
         url: str = V1_URL,
         rest_url: str | None = None,
+        symbols: SymbolMaster | None = None,
         reconcile: bool = True,
         reconcile_interval: float | None = 60.0,
         reconnect: bool = True,
@@ -89,12 +93,14 @@ class FirstockWS(Looking):
             jkey: the session key, `Session.jkey` of `login`; or a function without arguments that returns one.
                 The function is called on a background thread before every try, so that a session that dies at
                 night (about 03:00 IST) comes back in the morning.
-            tokens: instruments to stream quotes of, as for `subscribe`.
+            tokens: instruments to stream quotes of, by token or trading symbol, as for `subscribe`.
             option_greeks_tokens: instruments to stream option greeks of.
             url: `V1_URL`, `V2_URL`, or the address of a simulator. Frames of both generations are understood
                 whatever the URL. A ``ws://`` URL sends the key in the clear: for this computer only.
-            rest_url: the address of the broker's REST API, where its books of orders and positions are read; known
-                by itself for the broker's own `url`.
+            rest_url: the address of the broker's REST API, where its books of orders and positions and its symbol
+                files are read; known by itself for the broker's own `url`.
+            symbols: where trading symbols are looked up; by default a `SymbolMaster` of its own for `rest_url`,
+                made when it is first needed. Clients of one broker may share one.
             reconcile: whether to deliver, with ``source="book"``, order and position updates that the stream did
                 not tell: those of the time before a connection, or lost on the way. Needs a `rest_url`.
             reconcile_interval: seconds between two readings of the books while connected; None to read them after
@@ -120,6 +126,8 @@ class FirstockWS(Looking):
         Raises:
             ValueError: an argument is out of range; the text says which and what to give.
             TypeError: an argument is of the wrong type.
+            UnknownSymbolError: no instrument has a name in `tokens`.
+            ServerError: a name in `tokens` needs a symbol file that can't be had.
         """
         self._settings = Settings(
             url=url,
@@ -143,11 +151,12 @@ class FirstockWS(Looking):
         self.user_id = self._settings.user_id
         self._keys = Keys(jkey)
         self._subscriptions = Subscriptions()
-        self._subscriptions.add_quotes(parse_tokens(tokens))
-        self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
+        self._symbols = symbols
         self._subscribing = threading.Lock()
         self._taps = Taps()
         self._wire(Dispatcher(self._call, max_pending))
+        self._want_quotes(tokens)
+        self._want_greeks(option_greeks_tokens)
         given = locals()
         for name in CALLBACK_NAMES:
             if given[name] is not None:

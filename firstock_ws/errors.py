@@ -20,6 +20,7 @@ __all__ = [
     "RecordingError",
     "ServerError",
     "SessionLimitError",
+    "UnknownSymbolError",
     "UsageError",
 ]
 
@@ -122,6 +123,20 @@ class ServerError(FirstockError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+
+
+class UnknownSymbolError(FirstockError, ValueError):
+    """No instrument has this name; nothing was sent.
+
+    Attributes:
+        name: what was looked for, such as ``"NSE:RELIANCE"``.
+        matches: names that are nearly it, best first; each can be looked up.
+    """
+
+    def __init__(self, message: str, *, name: str = "", matches: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.matches = matches
 
 
 class ReconcileError(FirstockError):

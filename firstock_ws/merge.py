@@ -140,7 +140,9 @@ class QuoteBook:
         self._fresh: set[str] = set()
         self._muted: set[str] = set()
         self._hidden: dict[str, State] = {}
-        self.view: Mapping[str, Quote] = QuotesView(self._quotes)
+        self._symbols: dict[str, str] = {}
+        self._instruments: dict[str, str] = {}
+        self.view: Mapping[str, Quote] = QuotesView(self._quotes, self._instruments)
 
     def merge(self, instrument: str, fields: dict[str, Any], bad: list[str]) -> Quote | None:
         """Return the full quote after the market object `fields` came; None if it was unsubscribed meanwhile.
@@ -176,7 +178,8 @@ class QuoteBook:
             state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
             self._hidden.pop(instrument, None)
             exchange, _, token = instrument.partition(":")
-            self._quotes[instrument] = quote = Quote(Key(instrument, exchange, token), state, EMPTY_STATE, raw)
+            key = Key(instrument, exchange, token, self._symbols.get(instrument))
+            self._quotes[instrument] = quote = Quote(key, state, EMPTY_STATE, raw)
             self._fresh.add(instrument)
             return quote
 
@@ -201,10 +204,26 @@ class QuoteBook:
                 self._fresh.discard(instrument)
                 self._muted.add(instrument)
 
-    def unmute(self, instruments: list[str]) -> None:
-        """Take frames of `instruments` again."""
+    def unmute(self, instruments: Mapping[str, str | None]) -> None:
+        """Take frames of `instruments` again.
+
+        Args:
+            instruments: with their trading symbols, None where not known: what was known before stands.
+        """
         with self._lock:
             self._muted.difference_update(instruments)
+            for instrument, symbol in instruments.items():
+                if symbol is not None and self._symbols.get(instrument) != symbol:
+                    self._name(instrument, symbol)
+
+    def _name(self, instrument: str, symbol: str) -> None:
+        self._symbols[instrument] = symbol
+        exchange = instrument.partition(":")[0]
+        self._instruments[f"{exchange}:{symbol}".upper()] = instrument
+        last = self._quotes.get(instrument)
+        if last is not None:
+            key = last._key._replace(symbol=symbol)
+            self._quotes[instrument] = Quote(key, last._state, last._before, last._raw)
 
     def freeze(self) -> Frozen:
         """Return all that is known, as of one moment."""
@@ -226,13 +245,22 @@ class QuoteBook:
 class QuotesView(Mapping[str, Quote]):
     """A live, read-only mapping; safe to loop over while the feed goes on (a loop sees one moment's quotes)."""
 
-    def __init__(self, quotes: dict[str, Quote]) -> None:
+    def __init__(self, quotes: dict[str, Quote], instruments: dict[str, str]) -> None:
+        """
+        Args:
+            instruments: by names in capitals, which can be looked up as well.
+        """
         self._live = quotes
+        self._instruments = instruments
 
     def __getitem__(self, instrument: str) -> Quote:
         try:
             return self._live[instrument]
         except KeyError:
+            named = self._instruments.get(instrument.strip().upper()) if isinstance(instrument, str) else None
+            quote = self._live.get(named) if named is not None else None
+            if quote is not None:
+                return quote
             hint = "none has come yet, or it is not subscribed; quotes.get(...) returns None then"
             raise KeyError(f"no quote of {instrument}: {hint}") from None
 

@@ -233,7 +233,7 @@ def test_unsubscribed_instruments_are_forgotten_and_ignored(feed: Feeder) -> Non
     feed.book.mute(["NSE:2885"])
     assert "NSE:2885" not in feed.book.view
     assert feed.book.merge("NSE:2885", {"i_high_price": 130000}, []) is None
-    feed.book.unmute(["NSE:2885"])
+    feed.book.unmute({"NSE:2885": None})
     assert "NSE:2885" not in feed.book.view
     # On its way before the server knew of either: the new snapshot comes behind it.
     late = feed({"i_last_traded_price": 1000})
