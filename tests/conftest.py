@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ def _no_thread_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("firstock-ws")]
     assert left == []
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbol files of a test are its own: nothing is read from, or left in, the user's cache folder."""
+    monkeypatch.setenv("FIRSTOCK_WS_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture
