@@ -17,8 +17,10 @@ from firstock_ws.symbols import SymbolMaster
 from firstock_ws.symbols.store import Store, Version
 
 ADDRESS = "https://benchmark.invalid/V1"
-COLUMNS = ("Exchange", "Token", "LotSize", "Symbol", "TradingSymbol", "CompanyName")
-COLUMNS += ("Expiry", "Instrument", "OptionType", "StrikePrice", "TickSize", "FreezeQty")
+COLUMNS = (
+    *("Exchange", "Token", "LotSize", "Symbol", "TradingSymbol", "CompanyName"),
+    *("Expiry", "Instrument", "OptionType", "StrikePrice", "TickSize", "FreezeQty"),
+)
 UNDERLYINGS = 200
 EXPIRIES = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard
 
 
 class HasInstrument(Protocol):
@@ -19,9 +19,16 @@ class HasInstrument(Protocol):
         """The broker's name for it, without the exchange."""
 
 
+class Named(NamedTuple):
+    """The least that is such a thing."""
+
+    instrument: str
+    trading_symbol: str
+
+
 Tokens = str | HasInstrument | Iterable[str | HasInstrument]
-"""One ``"EXCHANGE:TOKEN"``, ``"EXCHANGE:SYMBOL"`` or `Symbol`, several of the texts joined with ``|``, or an iterable
-of any of these."""
+"""One ``"EXCHANGE:TOKEN"``, ``"EXCHANGE:SYMBOL"`` or `Symbol`, several of the texts joined with ``|``, or an
+iterable of any of these."""
 
 _INSTRUMENT = re.compile(r"[A-Z][A-Z0-9_]{0,15}:[0-9]{1,20}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,15}:(?![0-9]+$)[A-Za-z0-9][A-Za-z0-9 &._-]{0,63}")
@@ -50,7 +57,7 @@ def resolve_tokens(
     """Return the instruments named by `tokens`, each once, in the order given, and their trading symbols.
 
     Args:
-        find: returns what has the name ``"EXCHANGE:SYMBOL"``; called when all of `tokens` are known to be well-formed.
+        find: returns what has the name ``"EXCHANGE:SYMBOL"``; called when all of `tokens` is well-formed.
         known: returns what has the instrument ``"EXCHANGE:TOKEN"``, None where that would cost anything to know.
 
     Raises:

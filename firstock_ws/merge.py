@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from firstock_ws.instruments import Named
 from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
 from firstock_ws.models import _fields
 from firstock_ws.models.quote import (
@@ -215,6 +216,12 @@ class QuoteBook:
             for instrument, symbol in instruments.items():
                 if symbol is not None and self._symbols.get(instrument) != symbol:
                     self._name(instrument, symbol)
+
+    def named(self, name: str) -> Named | None:
+        """Return the instrument that was taken under ``"EXCHANGE:SYMBOL"``, None for none."""
+        with self._lock:
+            instrument = self._instruments.get(name.upper())
+            return None if instrument is None else Named(instrument, self._symbols[instrument])
 
     def _name(self, instrument: str, symbol: str) -> None:
         self._symbols[instrument] = symbol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from firstock_ws.callbacks import Callbacks
@@ -74,7 +74,8 @@ class Subscribing(Callbacks):
 
         Args and errors are those of `subscribe`. What was not subscribed is ignored.
         """
-        instruments = self._checked(tokens)
+        # By the name that it was subscribed by, also when a newer symbol file has it no more.
+        instruments = self._checked(tokens, lambda name: self._book.named(name) or self._named(name))
         with self._taps.order, self._subscribing:
             self._taps.begin()
             gone = self._subscriptions.remove_quotes(instruments)
@@ -99,9 +100,11 @@ class Subscribing(Callbacks):
         for tap in self._taps.now:
             tap.wanted(action, list(instruments))
 
-    def _checked(self, tokens: Tokens) -> dict[str, str | None]:
+    def _checked(
+        self, tokens: Tokens, find: Callable[[str], HasInstrument] | None = None
+    ) -> dict[str, str | None]:
         self._lifecycle.check_process()
-        return resolve_tokens(tokens, self._named, self._known)
+        return resolve_tokens(tokens, find or self._named, self._known)
 
     def _named(self, name: str) -> HasInstrument:
         if self._symbols is None and self._settings.rest_url is None:

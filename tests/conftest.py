@@ -31,6 +31,12 @@ def _no_thread_left() -> Iterator[None]:
     assert left == []
 
 
+@pytest.fixture(autouse=True)
+def _no_cache_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbol files of a test are its own: nothing is read from, or left in, the user's cache folder."""
+    monkeypatch.setenv("FIRSTOCK_WS_CACHE_DIR", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def sim() -> Iterator[Simulator]:
     """A simulator that says nothing by itself but snapshots."""

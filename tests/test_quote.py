@@ -72,6 +72,7 @@ def test_a_full_frame_in_rupees_and_ist(feed: Feeder) -> None:
         "instrument": "NSE:2885",
         "exchange": "NSE",
         "token": "2885",
+        "symbol": None,
         "last_price": 1251.90,
         "last_quantity": 12,
         "last_trade_time": datetime(2025, 7, 11, 9, 17, 57, tzinfo=IST),
