@@ -19,6 +19,8 @@ from firstock_ws.cli import network
 from firstock_ws.cli.access import Access
 from firstock_ws.cli.checks import check_market
 from firstock_ws.simulator import Simulator
+from firstock_ws.symbols import SymbolMaster
+from firstock_ws.symbols.store import default_folder
 from tests.cli_support import free_of_secrets, logged_in, run
 from tests.support import KEY, closed_port
 
@@ -273,3 +275,18 @@ def test_a_session_file_that_others_can_read(broker: Simulator, capsys: pytest.C
 def test_in_a_process_of_its_own(broker: Simulator) -> None:
     done = run("doctor", environment=logged_in(broker))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_age_of_symbol_files(
+    broker: Simulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--url", broker.url, "--rest-url", broker.rest_url)
+    assert "no file kept" in Report(capsys, *options).checks["symbols"]["detail"]
+    SymbolMaster(broker.rest_url).load("NSE", "NFO")
+    found = Report(capsys, *options).checks["symbols"]
+    assert found["status"] == "ok"
+    assert found["detail"].startswith("NSE, NFO, the oldest of ")
+    monkeypatch.setattr("firstock_ws.symbols.source.next_due", lambda checked_at: 0.0)
+    assert Report(capsys, *options).status("symbols") == "warn"
+    next(default_folder().rglob("NFO.csv")).write_text("cut short")
+    assert "NFO damaged" in Report(capsys, *options).checks["symbols"]["detail"]

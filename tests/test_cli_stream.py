@@ -16,11 +16,13 @@ from rich.console import Console
 
 from firstock_ws import IST, cli
 from firstock_ws.cli.board import Board
+from firstock_ws.cli.complete import complete_instrument
 from firstock_ws.cli.events import LIMIT, Collector, Event
 from firstock_ws.cli.lines import in_json, in_words
 from firstock_ws.cli.view import picture
 from firstock_ws.errors import UsageError
 from firstock_ws.simulator import Simulator
+from firstock_ws.symbols import SymbolMaster
 from tests.cli_support import COMMAND, SLOW, Terminal, free_of_secrets, logged_in, run
 from tests.conftest import ClientMaker
 from tests.support import DEADLINE, Watched, closed_port, connect, wait_until
@@ -107,6 +109,35 @@ def test_words_in_a_pipe(broker: Simulator) -> None:
     assert f"quote {NIFTY} " in done.stdout
     assert "best_bid -" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_names_instead_of_tokens(broker: Simulator) -> None:
+    done = run("stream", "nse:reliance-eq", "NSE:NIFTY 50", "--json", "--fields", "last_price", "--seconds", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    quotes = [line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "quote"]
+    assert {quote["instrument"]: quote["symbol"] for quote in quotes} == {
+        RELIANCE: "RELIANCE-EQ",
+        NIFTY: "NIFTY 50",
+    }
+
+
+def test_a_name_that_nothing_has(broker: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stream", "NSE:RELIANC-EQ"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "did you mean 'NSE:RELIANCE-EQ'" in err
+
+
+def test_the_shell_completes_what_is_known(broker: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstock_ws.protocol.API_URL", broker.rest_url)
+    assert complete_instrument("N") == ["NSE:", "NFO:"]
+    assert complete_instrument("NSE:RELI") == []
+    SymbolMaster(broker.rest_url).load("NSE", "Indices")
+    assert "NSE:RELIANCE-EQ" in complete_instrument("nse:reli")
+    assert "NSE:NIFTY 50" in complete_instrument("NSE:NIFTY 5")
+    assert len(complete_instrument("NSE:")) <= 50
+    monkeypatch.setenv("_FIRSTOCK_WS_COMPLETE", "complete_bash")
+    assert complete_instrument("N") == []
 
 
 def test_chosen_fields_as_json(broker: Simulator) -> None:

@@ -105,3 +105,23 @@ def check_encoding() -> Finding | None:
     if encoding.startswith("utf"):
         return None
     return Finding("terminal", WARN, f"writes {encoding or 'an unknown encoding'}", "set PYTHONUTF8=1")
+
+
+def check_symbols(rest_url: str | None) -> Finding:
+    """How old the kept symbol files of a server are; nothing is downloaded."""
+    from firstock_ws.symbols.master import FILES
+    from firstock_ws.symbols.source import next_due
+    from firstock_ws.symbols.store import Store, default_folder
+
+    store = Store(default_folder(), rest_url or "")
+    kept = {name: found for name in FILES if (found := store.read(name)) is not None}
+    if not kept:
+        return Finding("symbols", GOOD, "no file kept yet: the first name that is looked up brings it")
+    oldest = min(found.version.checked_at for found in kept.values())
+    damaged = [name for name, found in kept.items() if not found.whole]
+    text = f"{', '.join(kept)}, the oldest of {clock(datetime.fromtimestamp(oldest, IST))}"
+    if damaged:
+        return Finding("symbols", WARN, f"{', '.join(damaged)} damaged", "they are downloaded again when needed")
+    if datetime.now(IST).timestamp() >= next_due(oldest):
+        return Finding("symbols", WARN, text, "not today's; they are renewed when a name is looked up")
+    return Finding("symbols", GOOD, text)

@@ -23,6 +23,7 @@ from firstock_ws.cli.checks import (
     check_market,
     check_python,
     check_session,
+    check_symbols,
 )
 from firstock_ws.cli.network import Place, check_place, check_rest, check_stream, place_of
 from firstock_ws.errors import AuthenticationError, UsageError
@@ -81,6 +82,7 @@ def _examine(url: str | None, rest_url: str | None) -> Iterator[Finding]:
         url, rest_url = check_addresses(
             url or os.environ.get("FIRSTOCK_URL"), rest_url or os.environ.get("FIRSTOCK_REST_URL"), both=False
         )
+    yield check_symbols(rest_url)
     # A key is shown to nobody but the server it is from.
     usable = access if access is not None and _is_alive(access) and access.url == url else None
     if usable is not None and usable.rest_url != rest_url:

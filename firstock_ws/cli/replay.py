@@ -13,6 +13,8 @@ from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.live import bad_input, closing, show
 from firstock_ws.cli.output import choose_output
+from firstock_ws.cli.serving import serve, show_refusals
+from firstock_ws.cli.serving import start as start_server
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import UsageError
 from firstock_ws.models import IST
@@ -42,6 +44,10 @@ def run_replay(
     """
     factor = _speed(speed)
     recording = Replay(file)
+    if port is not None:
+        if start or end or fields or as_json:
+            raise UsageError("--port serves the whole recording: --start, --end, --fields, --json are not for it")
+        return _serve(file, factor, port)
     with bad_input():
         chosen = None if fields is None else check_fields(fields)
     board = Board(f"Recording of {recording.started:%d %b %Y %H:%M:%S IST}, {file.name}, at speed {speed}")
@@ -64,6 +70,20 @@ def run_replay(
             player.join()
     if player.failure is not None:
         raise player.failure
+    return 0
+
+
+def _serve(file: Path, speed: Speed, port: int) -> int:
+    from firstock_ws.simulator.playback import Playback
+
+    playback = Playback(file, speed, port)
+    show_refusals()
+    start_server(playback, port)
+    lines = (
+        f"{playback.url} {playback.url_v2}",
+        "Each client gets the recording from its beginning, whatever its user and key. Ctrl-C stops it.",
+    )
+    serve(playback, lines)
     return 0
 
 

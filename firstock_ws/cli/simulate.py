@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-import threading
 from collections.abc import Sequence
 
+from firstock_ws.cli.serving import serve, show_refusals, start
 from firstock_ws.simulator import Simulator
 
 
@@ -33,33 +30,17 @@ def run_simulate(
         order_interval=orders_every or None,
         seed=seed,
     )
-    logger = logging.getLogger("firstock_ws.simulator")
-    if not logging.getLogger("firstock_ws").isEnabledFor(logging.DEBUG):
-        logger.addHandler(logging.StreamHandler())
-        logger.setLevel(logging.INFO)
-    stop = threading.Event()
-    try:
-        simulator.start()
-    except OSError as error:
-        # The reason names the address that it is about.
-        ports = " or ".join(str(number) for number in (port, rest_port) if number)
-        print(f"firstock-ws: cannot listen on port {ports or 'any'}: {error.strerror}", file=sys.stderr)
-        return 1
-    earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        print(simulator.url, simulator.url_v2, flush=True)
-        print(f"Simulated market for user {', '.join(known)}: none of this is real. Ctrl-C stops it.", flush=True)
-        print("A client's address ends with ?userId=USER&jKey=KEY&source=developer-api", flush=True)
-        print(f"REST, for login and the books: {simulator.rest_url}", flush=True)
-        print("To log in, with any password, vendor code and API key, and any six digits, type", flush=True)
-        print(f"  {_login_line(simulator)}", flush=True)
-        # In slices: an endless wait could not be broken by Ctrl-C on Windows.
-        while not stop.wait(0.5):
-            pass
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-        simulator.stop()
+    show_refusals()
+    start(simulator, port, rest_port)
+    lines = (
+        f"{simulator.url} {simulator.url_v2}",
+        f"Simulated market for user {', '.join(known)}: none of this is real. Ctrl-C stops it.",
+        "A client's address ends with ?userId=USER&jKey=KEY&source=developer-api",
+        f"REST, for login and the books: {simulator.rest_url}",
+        "To log in, with any password, vendor code and API key, and any six digits, type",
+        f"  {_login_line(simulator)}",
+    )
+    serve(simulator, lines)
     return 0
 
 
