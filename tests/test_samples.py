@@ -124,6 +124,7 @@ def start(sim: Simulator) -> Iterator[Callable[..., Sample]]:
 
     def start_sample(name: str, *arguments: str, **settings: str) -> Sample:
         settings = {"FIRSTOCK_URL": sim.url, "FIRSTOCK_USER_ID": USER_ID, "FIRSTOCK_JKEY": KEY, **settings}
+        settings["FIRSTOCK_WS_CACHE_DIR"] = os.environ["FIRSTOCK_WS_CACHE_DIR"]
         samples.append(Sample(name, *arguments, **settings))
         return samples[-1]
 
@@ -269,6 +270,28 @@ def test_existing_loop_goes_on_without_a_connection_and_ends_at_ctrl_c(
     sample.interrupt()
     assert sample.end() == (0, "")
     assert sample.lines[-2:] == ["stopped by Ctrl-C", "1 connection(s), 2 quotes, 3 frames"]
+
+
+def test_option_chain_shows_the_strikes_around_the_money(sim: Simulator, start: Callable[..., Sample]) -> None:
+    sample = start("option_chain.py", "--seconds", "2.5", FIRSTOCK_REST_URL=sim.rest_url)
+    # The simulator's index stands at 25,148.65.
+    sample.expect(rf"NIFTY {price(sim, 'NSE:26000')}, options of 2026-01-06")
+    rows = [row.split(",") for row in sim.symbol_file("NFO").splitlines()]
+    tokens = {row[4]: row[1] for row in rows}
+    assert sim.wait_for(lambda s: len(s.subscriptions()) == 15)
+    sample.expect(r"NIFTY .+")
+    for strike in range(25_000, 25_301, 50):
+        call, put = (price(sim, f"NFO:{tokens[f'NIFTY06JAN26{kind}{strike}']}") for kind in "CP")
+        sample.expect(rf" *{call} +{strike}\.0 +{put}")
+    assert sample.end() == (0, "")
+
+
+def test_option_chain_without_symbol_files_says_why(sim: Simulator, start: Callable[..., Sample]) -> None:
+    sim.refuse_rest(503)
+    sample = start("option_chain.py", FIRSTOCK_REST_URL=sim.rest_url)
+    code, errors = sample.end()
+    assert code == 1
+    assert re.fullmatch("Gave up: no symbols of NFO: .*HTTP 503.*", errors)
 
 
 @pytest.mark.parametrize("missing", ["FIRSTOCK_USER_ID", "FIRSTOCK_JKEY"])

@@ -204,7 +204,7 @@ class Simulator(Observing, Faults, RestFaults):
             user_id: Whose order; None for the first user.
             product: ``C``, ``I`` or ``M``.
             price_type: ``LMT``, ``MKT``, ``SL-LMT`` or ``SL-MKT``.
-            trading_symbol: None for a plausible one.
+            trading_symbol: None for that of the symbol files.
             fill: Fill it, in two parts; else it stays open.
             step_delay: Seconds between the steps; 0 for all at once. The call returns after the first.
 
