@@ -268,6 +268,14 @@ class FirstockWS(Looking):
     def _call(self, name: str, args: tuple[Any, ...]) -> None:
         getattr(self, name)(*args)
 
+    def _call_soon(self, work: Callable[[], object]) -> None:
+        """Have `work` called on the callback thread, in its turn with the callbacks."""
+        self._dispatcher.put("_timer", work)
+
+    @staticmethod
+    def _timer(work: Callable[[], object]) -> None:
+        work()
+
     def _report(self, error: FirstockError) -> None:
         self._dispatcher.put("on_error", error)
 
