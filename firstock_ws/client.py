@@ -309,3 +309,11 @@ class FirstockWS(Looking):
         if self._state.now in ENDED:
             forgotten.make_room(FirstockWS, newcomer=self)
         self._lifecycle.start(call)
+
+    def _call_soon(self, work: Callable[[], object]) -> None:
+        """Have `work` called on the callback thread, in its turn with the callbacks."""
+        self._dispatcher.put("_timer", work)
+
+    @staticmethod
+    def _timer(work: Callable[[], object]) -> None:
+        work()
