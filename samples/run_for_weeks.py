@@ -1,18 +1,18 @@
 """Runs for weeks: a key that renews itself, a log, an alarm when orders may be missing, and a clean end.
 
-Each try to connect asks ``fresh_key`` for the key, so the session that dies at night comes back by itself. The key is
-kept in a file that only its owner can read, and used for as long as the broker takes it: a lost line is no reason to
-log in again, each login ends the session before it, and six digits may be good for one login only.
+Each try to connect asks ``fresh_key`` for the key, so the session that dies at night comes back by itself. The key
+is kept in a file that only its owner can read, and used for as long as the broker takes it: a lost line is no
+reason to log in again, each login ends the session before it, and six digits may be good for one login only.
 
 Against the simulator, which needs no account: run ``firstock-ws simulate --rest-port 9101`` in another terminal,
 then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_REST_URL=http://127.0.0.1:9101/V1 \\
-    FIRSTOCK_USER_ID=AB1234 FIRSTOCK_PASSWORD=any FIRSTOCK_TOTP_SECRET=JBSWY3DPEHPK3PXP \\
+    FIRSTOCK_USER_ID=AB1234 FIRSTOCK_PASSWORD=any FIRSTOCK_TOTP_SECRET=JBSWY3DPEHPK3PXPJBSWY3DP \\
     FIRSTOCK_VENDOR_CODE=any FIRSTOCK_API_KEY=any python run_for_weeks.py
 
-Against the broker: give your own, and leave FIRSTOCK_URL and FIRSTOCK_REST_URL unset. FIRSTOCK_TOTP_SECRET is the text
-behind the QR code of the authenticator; ``pip install pyotp`` makes the six digits from it.
+Against the broker: give your own, and leave FIRSTOCK_URL and FIRSTOCK_REST_URL unset. FIRSTOCK_TOTP_SECRET is the
+text behind the QR code of the authenticator; ``pip install pyotp`` makes the six digits from it.
 """
 
 import logging
