@@ -41,7 +41,7 @@ class RestFaults(Runner):
             self._world.touch()
 
     def hush_rest(self) -> None:
-        """Take REST calls and leave them without an answer until `accept_rest`, which answers them."""
+        """Take REST calls and leave them without an answer until :meth:`accept_rest`, which answers them."""
         with self._world.changed:
             self._world.rest.hushed = True
             self._world.touch()
@@ -57,7 +57,7 @@ class RestFaults(Runner):
             self._world.touch()
 
     def accept_rest(self) -> None:
-        """Undo `refuse_rest`, `hush_rest` and `trickle_rest`."""
+        """Undo :meth:`refuse_rest`, :meth:`hush_rest` and :meth:`trickle_rest`."""
         with self._world.changed:
             self._world.rest.behave()
             self._world.touch()
