@@ -395,3 +395,9 @@ def test_every_sample_is_a_recipe_and_every_recipe_a_sample() -> None:
 def test_pages_tell_no_path_of_a_computer() -> None:
     for page, text in PAGES.items():
         assert not re.search(r"(?<![\w.:/])/(tmp|work|root|home)/", text), page
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if link and not (ROOT / link).exists()] == []
