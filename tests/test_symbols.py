@@ -249,7 +249,7 @@ def test_a_master_that_lives_for_days_renews_its_files(
 def test_offline_with_an_old_file(
     sim: Simulator, make_master: MasterMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_master().load("NSE")
+    make_master().load("NSE", "Indices")
     make_older("NSE", days=3)
     sim.stop()
     master = make_master()
@@ -261,6 +261,8 @@ def test_offline_with_an_old_file(
     assert master.files["NSE"].loaded_from == "stale cache"
     assert master.age is not None
     assert master.age >= timedelta(days=3)
+    with pytest.raises(UnknownSymbolError, match="could not be renewed"):
+        master["NSE:NEWLY-LISTED-EQ"]
     # Not at each look-up again.
     caplog.clear()
     assert "NSE:INFY-EQ" in master
