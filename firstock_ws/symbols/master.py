@@ -205,7 +205,8 @@ class SymbolMaster:
             file for file in map(self.files.get, _files_of(exchange)) if file and file.loaded_from == "stale cache"
         ]
         if old:
-            hint += f" (the symbol file is of {min(file.checked_at for file in old):%d-%b-%Y}, and could not be renewed)"
+            since = min(file.checked_at for file in old)
+            hint += f" (the symbol file is of {since:%d-%b-%Y}, and could not be renewed)"
         return UnknownSymbolError(f"{exchange} has no symbol {wanted!r}: {hint}", name=name, matches=matches)
 
     # --- many ----------------------------------------------------------------------------------------------
