@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -285,7 +286,7 @@ class FirstockWS(Looking):
             feed=self._feed,
             subscriptions=self._subscriptions,
             dispatcher=self._dispatcher,
-            put=self._put,
+            put=partial(self._taps.put, self._dispatcher.put),
             state=self._state,
             reconciler=self._reconciler,
         )
@@ -294,14 +295,7 @@ class FirstockWS(Looking):
         getattr(self, name)(*args)
 
     def _report(self, error: FirstockError) -> None:
-        self._put("on_error", error)
-
-    def _put(self, name: str, *args: object) -> None:
-        """Queue a lifecycle callback."""
-        with self._taps.order:
-            self._taps.begin()
-            self._dispatcher.put(name, *args)
-            self._taps.event(name, args)
+        self._taps.put(self._dispatcher.put, "on_error", error)
 
     def _wants_raw(self) -> bool:
         return not is_ignored(self.on_message)

@@ -272,10 +272,8 @@ class Feed:
 
     def report(self, error: FirstockError) -> None:
         """Tell the user of something wrong that a session frame says; the feed goes on."""
-        with self._taps.order:
-            self._taps.begin()
-            self._report(error)
-            self._taps.event("on_error", (error,))
+        logger.warning("%s", error)
+        self._taps.put(self._dispatcher.put_notice, "on_error", error)
 
     def _report(self, error: FirstockError) -> None:
         """Tell the user of something wrong with a frame; taps learn of the frame."""

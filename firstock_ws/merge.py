@@ -7,7 +7,7 @@ nothing, a price of 0 says nothing, depth is merged by position and field, order
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
@@ -201,7 +201,7 @@ class QuoteBook:
                 self._fresh.discard(instrument)
                 self._muted.add(instrument)
 
-    def unmute(self, instruments: list[str]) -> None:
+    def unmute(self, instruments: Iterable[str]) -> None:
         """Take frames of `instruments` again."""
         with self._lock:
             self._muted.difference_update(instruments)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from firstock_ws.models import OrderUpdate, PositionUpdate
@@ -79,8 +79,15 @@ class Taps:
         for tap in self.now:
             tap.begin()
 
+    def put(self, queue: Callable[..., None], name: str, *args: object) -> None:
+        """Have `queue` queue a lifecycle event, and tell of it."""
+        with self.order:
+            self.begin()
+            queue(name, *args)
+            self.event(name, args)
+
     def event(self, name: str, args: tuple[object, ...]) -> None:
-        """Tell of a lifecycle event that is queued."""
+        """Tell of a lifecycle event that is queued; the caller holds `order`."""
         if name in ("on_connect", "on_close"):
             self.connected = name == "on_connect"
         for tap in self.now:

@@ -101,7 +101,7 @@ class SelectiveBook(QuoteBook):
     def unmute_recorded(self, instruments: Sequence[str]) -> None:
         """Take frames of `instruments` again, since the recorded session did."""
         wants = self._subscriptions.wants_quotes
-        self.unmute([name for name in instruments if not self.selective or wants(name)])
+        self.unmute(dict.fromkeys(name for name in instruments if not self.selective or wants(name)))
 
     def _mute_unwanted(self) -> None:
         self.mute([name for name in self.view if not self._subscriptions.wants_quotes(name)])

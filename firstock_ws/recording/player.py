@@ -56,7 +56,8 @@ class Player:
         subscriptions = client._subscriptions
         self._book = SelectiveBook(subscriptions)
         self._dispatcher = InlineDispatcher(
-            client._call, lambda name: not self._book.selective or subscriptions.wants_greeks(name)
+            lambda name, args: getattr(client, name)(*args),
+            lambda name: not self._book.selective or subscriptions.wants_greeks(name),
         )
         self._ledger = RecordedLedger(self._dispatcher.put)
         self._lifecycle = ReplayLifecycle(self.stop)

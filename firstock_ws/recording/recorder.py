@@ -243,7 +243,7 @@ class Recorder:
         client = self._client()
         if client is not None and not self._told:
             self._told = True
-            client._report(error)
+            self._taps.put(client._dispatcher.put, "on_error", error)
 
 
 def _closer(recorder: Recorder) -> Callable[[], None]:
