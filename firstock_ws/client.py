@@ -289,7 +289,7 @@ class FirstockWS(Looking):
             taps=taps,
             clock=clock,
         )
-        put = partial(taps.queue, dispatcher.put)
+        put = partial(taps.put, dispatcher.put)
         self._reconciler = Reconciler(settings, self._ledger, partial(put, "on_error"))
         self._state = StateHolder()
         make_supervisor = partial(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from operator import length_hint
 from typing import Any, NamedTuple
 
 from firstock_ws import protocol
@@ -70,6 +71,7 @@ class Feed:
         self._ledger = ledger
         self._wants_raw = wants_raw
         self._taps = Taps() if taps is None else taps
+        self._order = self._taps.order
         self._clock = clock
         self._odd: list[Odd] = []
         self._decisions: list[Decision] = []
@@ -115,51 +117,51 @@ class Feed:
         self._frames += len(frames)
         self._bytes += sum(map(len, frames))
         self._last_frame_at = self._clock()
-        taken = 0
-        while taken < len(frames):
+        rest = iter(frames)
+        sessions: list[dict[str, Any]] = []
+        while True:
             # Let go of for the session frames: the connection waits for the network when it answers them.
-            with self._taps.order:
-                self._taps.begin()
-                count, sessions = self._take(frames[taken:] if taken else frames)
-                if self._taps.now:
-                    self._tell(frames[taken : taken + count])
-            taken += count
-            yield from sessions
-
-    def _take(self, frames: Sequence[bytes]) -> tuple[int, list[dict[str, Any]]]:
-        """Queue the events of `frames` up to the first with session frames in it; return how many, and those."""
-        wants_raw = self._wants_raw()
-        read_frame, take = self._read_frame, self._book.take
-        updates: list[Update] = []
-        for index, frame in enumerate(frames, 1):
-            try:
-                if wants_raw:
-                    self._flush(updates)
-                    self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
-                entries = read_frame(frame)
-                if entries is not None:
-                    for instrument, update, plain, raw in entries:
-                        quote = (
-                            take(instrument, update, plain, raw)
-                            if plain
-                            else self._take_odd(instrument, update, raw, updates)
-                        )
-                        if quote is not None:
-                            updates.append(quote)
-                    continue
+            with self._order:
+                tapped = self._taps.now
+                if tapped:
+                    self._taps.begin()
+                    before = length_hint(rest)
+                wants_raw = self._wants_raw()
+                read_frame, take = self._read_frame, self._book.take
+                updates: list[Update] = []
+                for frame in rest:
+                    try:
+                        if wants_raw:
+                            self._flush(updates)
+                            self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
+                        entries = read_frame(frame)
+                        if entries is not None:
+                            for instrument, update, plain, raw in entries:
+                                quote = (
+                                    take(instrument, update, plain, raw)
+                                    if plain
+                                    else self._take_odd(instrument, update, raw, updates)
+                                )
+                                if quote is not None:
+                                    updates.append(quote)
+                            continue
+                        self._flush(updates)
+                        sessions = self._handle_unusual(frame)
+                    except Exception:
+                        # One frame that trips over a fault of ours must not cost the user the stream.
+                        logger.exception("a frame could not be handled")
+                        text = "a frame could not be handled; the log has the details"
+                        self._report(FrameError(text, frame=frame))
+                    self._note_odd(frame)
+                    if sessions:
+                        break
                 self._flush(updates)
-                sessions = self._handle_unusual(frame)
-            except Exception:
-                # One frame that trips over a fault of ours must not cost the user the stream.
-                logger.exception("a frame could not be handled")
-                self._report(FrameError("a frame could not be handled; the log has the details", frame=frame))
-                self._note_odd(frame)
-                continue
-            self._note_odd(frame)
-            if sessions:
-                return index, sessions
-        self._flush(updates)
-        return len(frames), []
+                if tapped:
+                    self._tell(frames[len(frames) - before : len(frames) - length_hint(rest)])
+            if not sessions:
+                return
+            yield from sessions
+            sessions = []
 
     def _note_odd(self, frame: bytes) -> None:
         if self._taps.now:
@@ -270,10 +272,8 @@ class Feed:
 
     def report(self, error: FirstockError) -> None:
         """Tell the user of something wrong that a session frame says; the feed goes on."""
-        with self._taps.order:
-            self._taps.begin()
-            self._report(error)
-            self._taps.event("on_error", (error,))
+        logger.warning("%s", error)
+        self._taps.put(self._dispatcher.put_notice, "on_error", error)
 
     def _report(self, error: FirstockError) -> None:
         """Tell the user of something wrong with a frame; taps learn of the frame."""

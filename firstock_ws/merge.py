@@ -126,6 +126,8 @@ class Frozen(NamedTuple):
     muted: Collection[str]
     hidden: Mapping[str, State]
     """What is merged of instruments that nobody is told of."""
+    symbols: Mapping[str, str]
+    """Trading symbols by instrument, where known."""
 
 
 class QuoteBook:
@@ -213,9 +215,20 @@ class QuoteBook:
         """
         with self._lock:
             self._muted.difference_update(instruments)
-            for instrument, symbol in instruments.items():
+        self.learn(instruments)
+
+    def learn(self, symbols: Mapping[str, str | None]) -> None:
+        """Know instruments by their trading symbols too, but for those which are None."""
+        with self._lock:
+            for instrument, symbol in symbols.items():
                 if symbol is not None and self._symbols.get(instrument) != symbol:
                     self._name(instrument, symbol)
+
+    @property
+    def symbols(self) -> dict[str, str]:
+        """The trading symbols that are known, by instrument."""
+        with self._lock:
+            return dict(self._symbols)
 
     def named(self, name: str) -> Named | None:
         """Return the instrument that was taken under ``"EXCHANGE:SYMBOL"``, None for none."""
@@ -236,15 +249,17 @@ class QuoteBook:
         """Return all that is known, as of one moment."""
         with self._lock:
             states = {name: quote._state for name, quote in self._quotes.items()}
-            return Frozen(states, frozenset(self._fresh), frozenset(self._muted), dict(self._hidden))
+            return Frozen(
+                states, frozenset(self._fresh), frozenset(self._muted), dict(self._hidden), dict(self._symbols)
+            )
 
     def thaw(self, frozen: Frozen) -> None:
         """Know what `frozen` says, and nothing else."""
+        self.learn(frozen.symbols)
         with self._lock:
             self._quotes.clear()
             for name, state in frozen.quotes.items():
-                exchange, _, token = name.partition(":")
-                self._quotes[name] = Quote(Key(name, exchange, token), state, EMPTY_STATE, {})
+                self._quotes[name] = Quote(self._key(name), state, EMPTY_STATE, {})
             self._fresh, self._muted = set(frozen.fresh), set(frozen.muted)
             self._hidden = dict(frozen.hidden)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from firstock_ws.callbacks import Callbacks
@@ -97,8 +97,10 @@ class Subscribing(Callbacks):
         self._lifecycle.wake()
 
     def _tell(self, action: str, instruments: Iterable[str]) -> None:
+        named = instruments.items() if isinstance(instruments, Mapping) else ()
+        symbols = {instrument: symbol for instrument, symbol in named if symbol is not None}
         for tap in self._taps.now:
-            tap.wanted(action, list(instruments))
+            tap.wanted(action, list(instruments), symbols)
 
     def _checked(
         self, tokens: Tokens, find: Callable[[str], HasInstrument] | None = None

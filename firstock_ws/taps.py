@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from firstock_ws.models import OrderUpdate, PositionUpdate
@@ -45,8 +45,12 @@ class Tap(Protocol):
     def book(self, update: OrderUpdate | PositionUpdate) -> None:
         """An update out of one of the broker's books is queued."""
 
-    def wanted(self, action: str, instruments: Sequence[str]) -> None:
-        """The user subscribes or unsubscribes; `action` is the wire's name for it."""
+    def wanted(self, action: str, instruments: Sequence[str], symbols: Mapping[str, str]) -> None:
+        """The user subscribes or unsubscribes; `action` is the wire's name for it.
+
+        Args:
+            symbols: the trading symbols of those `instruments` of which they are known.
+        """
 
 
 class Taps:
@@ -79,15 +83,15 @@ class Taps:
         for tap in self.now:
             tap.begin()
 
-    def queue(self, put: Callable[..., None], name: str, *args: object) -> None:
-        """Queue a lifecycle event with `put`, and tell of it."""
+    def put(self, queue: Callable[..., None], name: str, *args: object) -> None:
+        """Have `queue` queue a lifecycle event, and tell of it."""
         with self.order:
             self.begin()
-            put(name, *args)
+            queue(name, *args)
             self.event(name, args)
 
     def event(self, name: str, args: tuple[object, ...]) -> None:
-        """Tell of a lifecycle event that is queued."""
+        """Tell of a lifecycle event that is queued; the caller holds `order`."""
         if name in ("on_connect", "on_close"):
             self.connected = name == "on_connect"
         for tap in self.now:

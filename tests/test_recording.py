@@ -119,6 +119,61 @@ def test_it_begins_in_the_middle_with_what_is_known(sim: Simulator, client: Firs
     assert Replay(tmp_path / "day.jsonl").instruments == {NIFTY}
 
 
+def test_what_is_said_once_a_connection_is_not_said_again(
+    sim: Simulator, client: FirstockWS, tmp_path: Path
+) -> None:
+    bad = '{"c_exch_seg":"NSE","c_symbol":"2885","i_last_traded_price":"many"}'
+    watched = Watched(client)
+    connect(client, sim)
+    sim.push(bad)
+    watched.wait("on_error")
+    with Recorder(client, tmp_path / "day.jsonl"):
+        sim.push(bad)
+        tick(sim, watched)
+        client.close()
+    assert len(watched.of("on_error")) == 1
+    assert play(tmp_path / "day.jsonl").of("on_error") == []
+
+
+class Slow:
+    """A tap that keeps the reading thread where it tells of something, until let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.let_go = threading.Event()
+
+    def begin(self) -> None:
+        if threading.current_thread().name == "firstock-ws-io":
+            self.entered.set()
+            assert self.let_go.wait(DEADLINE)
+
+    def _nothing(self, *args: object) -> None:
+        pass
+
+    frames = binary = afresh = event = book = wanted = _nothing
+
+
+def test_taps_are_told_of_one_thing_at_a_time(sim: Simulator, client: FirstockWS) -> None:
+    watched = Watched(client)
+    connect(client, sim)
+    watched.wait("on_quote", 2)
+    tap = Slow()
+    client._taps.add(tap)
+    sim.tick(NIFTY)
+    assert tap.entered.wait(DEADLINE)
+    # The reading thread is in the middle of a frame: nobody else gets in between.
+    other = threading.Thread(target=lambda: client.unsubscribe(NIFTY))
+    other.start()
+    other.join(0.2)
+    assert other.is_alive()
+    assert NIFTY in client.subscriptions
+    tap.let_go.set()
+    other.join(DEADLINE)
+    assert NIFTY not in client.subscriptions
+    assert len(watched.wait("on_quote", 3)) == 3
+    client._taps.remove(tap)
+
+
 def test_many_instruments(sim: Simulator, make_client: ClientMaker, tmp_path: Path) -> None:
     tokens = [f"NSE:{number}" for number in range(1, 1001)]
     client = make_client(tokens=tokens, url=sim.url_v2)
@@ -347,6 +402,8 @@ def test_each_day_has_its_file_and_each_file_is_whole(sim: Simulator, client: Fi
     names = ["day.jsonl.zst", "day-2026-01-06.jsonl.zst", "day-2026-01-07.jsonl.zst"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     pieces = [play(tmp_path / name).calls for name in names]
+    for name in names:
+        assert [entry.kind for entry in Replay(tmp_path / name)].count("recording") == 1
     assert [piece[0] for piece in pieces[1:]] == [("on_connect", ())] * 2
     wanted = [watched.calls[: marks[0]], watched.calls[marks[0] : marks[1]], watched.calls[marks[1] :]]
     assert [contents(piece) for piece in (pieces[0], pieces[1][1:], pieces[2][1:])] == [*map(contents, wanted)]
@@ -504,6 +561,21 @@ def test_no_room_at_all_hurts_nobody(sim: Simulator, client: FirstockWS, tmp_pat
     assert recorder.stats.frames == 0
     assert recorder.stats.dropped == client.stats.frames
     assert recorder.stats.error == "Disk quota exceeded"
+
+
+@pytest.mark.skipif(not hasattr(os, "fdatasync"), reason="another call is used")
+def test_a_disk_that_does_not_keep_what_it_took_is_told_of(
+    sim: Simulator, client: FirstockWS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(number: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    watched = Watched(client)
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with Recorder(client, tmp_path / "day.jsonl"):
+        connect(client, sim)
+        assert "Input/output error" in str(watched.wait("on_error")[0])
+        client.close()
 
 
 def test_the_next_day_can_not_be_opened(sim: Simulator, client: FirstockWS, tmp_path: Path, disk: Disk) -> None:

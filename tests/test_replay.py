@@ -334,6 +334,21 @@ def test_a_client_that_subscribes_when_connected_gets_no_more_than_that(day: Pat
     assert {quote.instrument for quote in watched.of("on_quote")} == {"BSE:1"}
 
 
+def test_one_that_subscribes_when_the_replay_begins_in_the_middle(day: Path) -> None:
+    client = FirstockWS("AB1234", lambda: "")
+    watched = Watched(client)
+    times = [record.time for record in Replay(day) if record.kind == "frame"]
+    replay(
+        day,
+        client,
+        speed="max",
+        start=times[len(times) // 2],
+        on_connect=lambda: client.subscribe("BSE:1"),
+    )
+    assert {quote.instrument for quote in watched.of("on_quote")} == {"BSE:1"}
+    assert set(client.quotes) == {"BSE:1"}
+
+
 def test_start_and_end(day: Path) -> None:
     recording = Replay(day)
     quotes = [record.time for record in recording if record.kind == "frame"]

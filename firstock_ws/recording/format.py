@@ -11,7 +11,7 @@ both in nanoseconds. What follows says what happened:
 - ``"event"``: a lifecycle callback, with ``"args"``, and the ``"state"`` of the client;
 - ``"book"``: an order or a position out of the broker's books that was delivered, and in which way;
 - ``"afresh"``: a new connection begins, merging starts over nothing;
-- ``"wanted"``: a call of subscribe or its like, with ``"tokens"``;
+- ``"wanted"``: a call of subscribe or its like, with ``"tokens"``, and the ``"symbols"`` that are known of them;
 - ``"recording"``: the version of this format, and all that was known at that point. Every file begins with one,
   and there is one wherever a recorder began anew;
 - ``"lost"``: what the disk was too slow for; such a line comes just before the next ``"recording"``.
@@ -173,6 +173,7 @@ def snapshot_values(snapshot: Snapshot) -> dict[str, Any]:
         "fresh": sorted(book.fresh),
         "muted": sorted(book.muted),
         "hidden": {name: _portable(state) for name, state in book.hidden.items()},
+        "symbols": dict(book.symbols),
         "reported": snapshot.reported,
     }
 
@@ -206,6 +207,14 @@ def decode(text: bytes) -> Record:
         raise ValueError("a line of no known kind")
     data = base64.b64decode(values["binary"]) if kind == "binary" else b""
     return Record(kind, clock_, wall_, data, (), values)
+
+
+def seconds_between(earlier: Record, later: Record) -> float:
+    """Return how long after the one record the next came, 0 at least."""
+    # The monotonic clock counts only within what one recorder wrote: each begins with such a record.
+    anew = later.kind == "recording"
+    past = later.wall - earlier.wall if anew else later.clock - earlier.clock
+    return max(0, past) / 1e9
 
 
 def check_head(record: Record) -> None:
@@ -247,6 +256,7 @@ def read_snapshot(record: Record) -> Snapshot:
         values["fresh"],
         values["muted"],
         {name: _state(state) for name, state in values["hidden"].items()},
+        values.get("symbols", {}),
     )
     return Snapshot(
         values["connected"],

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import RecordingError
-from firstock_ws.instruments import parse_tokens
+from firstock_ws.instruments import Named, Tokens, resolve_tokens
 from firstock_ws.models import Quote
 from firstock_ws.models.quote import VALUE_NAMES
 from firstock_ws.recording.player import Player
@@ -41,16 +41,18 @@ COLUMNS = (*(name for name in VALUE_NAMES if name not in (*_DEPTH, *_NAMES)), *_
 """The columns there can be beside the instrument and, where the quotes have one, the symbol."""
 
 
-def quotes_of(
-    recording: Replay, instruments: str | Iterable[str] | None, fields: Sequence[str] | None
-) -> pd.DataFrame:
+def quotes_of(recording: Replay, instruments: Tokens | None, fields: Sequence[str] | None) -> pd.DataFrame:
     """Do what `Replay.to_frame` says."""
     columns = _checked(fields)
-    rows = _Rows(columns)
+    wanted = (
+        frozenset(resolve_tokens(instruments, lambda name: Named(name.upper(), name), lambda name: None))
+        if instruments is not None
+        else None
+    )
+    rows = _Rows(columns, wanted)
     client = FirstockWS(
         "REPLAY",
         lambda: "",
-        tokens=() if instruments is None else parse_tokens(instruments),
         reconcile=False,
         on_quote=rows.add,
     )
@@ -77,7 +79,12 @@ def _checked(fields: Sequence[str] | None) -> tuple[str, ...]:
 class _Rows:
     """Gathers quotes, and turns many at a time into columns, which take a tenth of the room."""
 
-    def __init__(self, columns: tuple[str, ...]) -> None:
+    def __init__(self, columns: tuple[str, ...], wanted: frozenset[str] | None) -> None:
+        """
+        Args:
+            wanted: instruments, or trading symbols in capitals with their exchange; None for all.
+        """
+        self._wanted = wanted
         self.wall = 0
         """When the quotes that come now arrived, epoch nanoseconds."""
         self._columns = columns
@@ -91,10 +98,12 @@ class _Rows:
         """Take one row."""
         code = self._codes.get(quote.instrument)
         if code is None:
+            name = f"{quote.exchange}:{quote.symbol}".upper()
+            if self._wanted is not None and quote.instrument not in self._wanted and name not in self._wanted:
+                return
             code = self._codes[quote.instrument] = len(self._codes)
-            symbol = getattr(quote, "symbol", None)
-            if symbol is not None:
-                self._symbols[quote.instrument] = symbol
+            if quote.symbol is not None:
+                self._symbols[quote.instrument] = quote.symbol
         self._rows.append((self.wall, code, *[value(quote) for value in self._values]))
         if len(self._rows) >= _ROWS:
             self._pack()

@@ -195,5 +195,9 @@ class ReplayLifecycle(Lifecycle):
         """End the replay after what is being delivered."""
         self._stop.set()
 
+    @property
+    def is_running(self) -> bool:
+        return False
+
     def close_now(self, limit: float, *, wait_for_io: bool = True, wait_for_callbacks: bool = True) -> None:
         self._stop.set()

@@ -55,8 +55,10 @@ class Player:
         self.client = client
         subscriptions = client._subscriptions
         self._book = SelectiveBook(subscriptions)
+        self._book.learn(client._book.symbols)
         self._dispatcher = InlineDispatcher(
-            client._owner.call, lambda name: not self._book.selective or subscriptions.wants_greeks(name)
+            client._owner.call,
+            lambda name: not self._book.selective or subscriptions.wants_greeks(name),
         )
         self._ledger = RecordedLedger(self._dispatcher.put)
         self._lifecycle = ReplayLifecycle(self.stop)
@@ -173,6 +175,7 @@ class Player:
 
     def _wanted(self, record: Record) -> None:
         action, tokens = record.values["wanted"], record.values["tokens"]
+        self._book.learn(record.values.get("symbols", {}))
         if action == SUBSCRIBE:
             self._book.unmute_recorded(tokens)
         elif action == UNSUBSCRIBE:

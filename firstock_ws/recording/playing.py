@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -17,9 +17,10 @@ from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import FrameError, UsageError
 from firstock_ws.feed import frame_reader
+from firstock_ws.instruments import Tokens
 from firstock_ws.models import IST
 from firstock_ws.protocol import Kind
-from firstock_ws.recording.format import Record, moment_of
+from firstock_ws.recording.format import Record, moment_of, seconds_between
 from firstock_ws.recording.player import Player
 from firstock_ws.recording.reading import Reader
 
@@ -146,9 +147,7 @@ class Replay:
         _play(iter(self), player, _Pace(factor, player.stop), first, last)
         return self
 
-    def to_frame(
-        self, instruments: str | Iterable[str] | None = None, fields: Sequence[str] | None = None
-    ) -> pandas.DataFrame:
+    def to_frame(self, instruments: Tokens | None = None, fields: Sequence[str] | None = None) -> pandas.DataFrame:
         """Return the quotes as a pandas data frame, one row for each update.
 
         The index, named ``time``, is when the update arrived, in IST. Prices are floats in rupees, quantities are
@@ -157,7 +156,8 @@ class Replay:
         ``bid_quantity``, ``ask`` and ``ask_quantity``.
 
         Args:
-            instruments: ``"NSE:26000"``, ``"NSE:26000|BSE:1"``, or several; None for all.
+            instruments: ``"NSE:26000"``, ``"NSE:26000|BSE:1"``, a trading symbol by which it was subscribed while
+                recording (``"NSE:RELIANCE-EQ"``), or several; None for all.
             fields: columns beside ``instrument``, in this order; None for all.
 
         Raises:
@@ -242,10 +242,7 @@ class _Pace:
         if self._last is None:
             self._due = now
         else:
-            # The monotonic clock counts only within what one recorder wrote: each begins with such a record.
-            anew = record.kind == "recording"
-            past = record.wall - self._last.wall if anew else record.clock - self._last.clock
-            self._due += max(0, past) / 1e9 / self._factor
+            self._due += seconds_between(self._last, record) / self._factor
         self._last = record
         while (left := self._due - time.monotonic()) > 0 and not self._stop.is_set():
             self._stop.wait(min(left, _SLICE))

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -216,8 +216,11 @@ class Recorder:
     def book(self, update: OrderUpdate | PositionUpdate) -> None:
         self._writer.put(Line(self._moment, book_values(update)))
 
-    def wanted(self, action: str, instruments: Sequence[str]) -> None:
-        self._writer.put(Line(self._moment, {"wanted": action, "tokens": list(instruments)}))
+    def wanted(self, action: str, instruments: Sequence[str], symbols: Mapping[str, str]) -> None:
+        values: dict[str, object] = {"wanted": action, "tokens": list(instruments)}
+        if symbols:
+            values["symbols"] = dict(symbols)
+        self._writer.put(Line(self._moment, values))
 
     def _set_day(self) -> None:
         now = moment_of(self._moment.wall)
@@ -243,7 +246,7 @@ class Recorder:
         client = self._client()
         if client is not None and not self._told:
             self._told = True
-            self._taps.queue(client._dispatcher.put, "on_error", error)
+            self._taps.put(client._dispatcher.put, "on_error", error)
 
 
 def _closer(recorder: Recorder) -> Callable[[], None]:
