@@ -180,11 +180,13 @@ class QuoteBook:
             # After a reconnect the server sends a snapshot: what stood before must not shine through it.
             state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
             self._hidden.pop(instrument, None)
-            exchange, _, token = instrument.partition(":")
-            key = Key(instrument, exchange, token, self._symbols.get(instrument))
-            self._quotes[instrument] = quote = Quote(key, state, EMPTY_STATE, raw)
+            self._quotes[instrument] = quote = Quote(self._key(instrument), state, EMPTY_STATE, raw)
             self._fresh.add(instrument)
             return quote
+
+    def _key(self, instrument: str) -> Key:
+        exchange, _, token = instrument.partition(":")
+        return Key(instrument, exchange, token, self._symbols.get(instrument))
 
     def start_afresh(self) -> None:
         """Merge over nothing from now on, as on a new connection. The last quotes stay readable till replaced."""

@@ -110,6 +110,10 @@ class Subscribing(Callbacks):
 
     def _named(self, name: str) -> HasInstrument:
         if self._symbols is None and self._settings.rest_url is None:
+            # A recording tells the names of what it holds.
+            known = self._book.named(name)
+            if known is not None:
+                return known
             raise UnknownSymbolError(f"{name!r} can't be looked up: {_NO_ADDRESS}", name=name)
         return self.symbols[name]
 

@@ -294,6 +294,32 @@ def day(sim: Simulator, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_trading_symbols_are_those_of_the_recording(sim: Simulator, tmp_path: Path, late: bool) -> None:
+    path, name = tmp_path / "day.jsonl", "NSE:RELIANCE-EQ"
+    client = FirstockWS("AB1234", KEY, url=sim.url, rest_url=sim.rest_url, tokens=[name] if late else [])
+    watched = Watched(client)
+    with client:
+        client.connect()
+        with Recorder(client, path):
+            client.subscribe([name, "BSE:1"])
+            sim.wait_for(lambda sim: len(sim.subscriptions()) == 2)
+            watched.wait("on_quote", 2)
+            sim.tick(count=3)
+            watched.wait("on_quote", 8)
+    player = FirstockWS("AB1234", lambda: "", url="ws://127.0.0.1:9/ws")
+    replayed = Watched(player)
+    replay(path, player, speed="max")
+    symbols = {quote.instrument: quote.symbol for quote in replayed.of("on_quote")}
+    assert symbols == {RELIANCE: "RELIANCE-EQ", "BSE:1": None}
+    assert player.quotes[name] is player.quotes[RELIANCE]
+    picky = FirstockWS("AB1234", lambda: "", url="ws://127.0.0.1:9/ws")
+    replay(path, picky, speed="max", on_quote=lambda quote: picky.subscribe(name))
+    assert picky.subscriptions == {RELIANCE}
+    data = Replay(path).to_frame(name.lower(), ["last_price"])
+    assert set(data["instrument"]) == {RELIANCE} and set(data["symbol"]) == {"RELIANCE-EQ"}
+
+
 def test_a_client_gets_only_what_it_subscribed_to(day: Path) -> None:
     everything = play(day)
     assert {quote.instrument for quote in everything.of("on_quote")} == {NIFTY, RELIANCE, "BSE:1"}

@@ -101,6 +101,7 @@ class Player:
         self._client_feed.reported |= self._before.reported
         if self._connected:
             self._tell_connected()
+        self._dispatcher.drain()
 
     @property
     def _client_feed(self) -> Feed:
