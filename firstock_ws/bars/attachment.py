@@ -36,8 +36,8 @@ class Attachment:
     """The bond of one builder and one client.
 
     Threads: any thread hooks, unhooks and wakes. The keeper is owned here, its lock is ``_lock``, which is never
-    held while waiting or calling. The keeper's thread never runs the user's code: it has the callback thread do so.
-    The client is not kept alive.
+    held while waiting or calling. The keeper's thread never runs the user's code: the callback thread does. The
+    client is not kept alive.
     """
 
     def __init__(self, builder: Builder, client: FirstockWS, timer: bool) -> None:

@@ -318,7 +318,7 @@ def _whole(number: int | float | None) -> int | None:
 
 
 def _is_index(state: State) -> bool:
-    """Whether a quote without a trade's time is an index's: a share that has yet to trade has buyers or sellers."""
+    """Whether a quote without a trade's time is an index's: a share yet to trade has buyers or sellers."""
     if state[_VOLUME] not in _NOTHING or state[_WANTED] not in _NOTHING or state[_OFFERED] not in _NOTHING:
         return False
     return all(level.price is None for side in (state[BIDS], state[ASKS]) for level in side)
