@@ -50,6 +50,11 @@ class Told:
         return self.bars
 
 
+def is_value(sent: Any) -> bool:
+    """Whether a field of the wire says anything: 0 means nothing for prices and times, and is no volume here."""
+    return bool(sent) and not (isinstance(sent, (int, float)) and abs(sent) >= 2**63 - 1)
+
+
 def computed(texts: list[str], seconds: int) -> dict[tuple[str, int], dict[str, Any]]:
     """Figures of every interval out of raw frames, in paise: nothing of ours, but what the wire's fields mean."""
     known: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -60,7 +65,7 @@ def computed(texts: list[str], seconds: int) -> dict[tuple[str, int], dict[str, 
             continue
         name = f"{frame['c_exch_seg']}:{frame['c_symbol']}"
         before = dict(known[name])
-        known[name].update({key: value for key, value in frame.items() if value not in (0, None)})
+        known[name].update({key: value for key, value in frame.items() if is_value(value)})
         state = known[name]
         index = not state.get("i_last_trade_time")
         what = ["i_feed_time"] if index else ["i_last_trade_time", "i_volume_traded_today"]
