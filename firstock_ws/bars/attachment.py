@@ -82,9 +82,9 @@ class Attachment:
             self._builder.on_quote(quote)
 
     def _closed(self, code: int, reason: str) -> None:
-        if self._bound:
+        # The end that the user makes is none of the stream's.
+        if self._bound and not self._stop_if_ended():
             self._builder.mark_gap()
-            self._stop_if_ended()
 
     def _gave_up(self, error: FirstockError) -> None:
         self._stop_if_ended()
@@ -115,10 +115,12 @@ class Attachment:
         if keeper is not None:
             keeper.stop()
 
-    def _stop_if_ended(self) -> None:
+    def _stop_if_ended(self) -> bool:
         client = self._client()
-        if client is None or client.state in ENDED:
+        ended = client is None or client.state in ENDED
+        if ended:
             self._stop()
+        return ended
 
     def _tend(self) -> float:
         """Have what is due closed; return in how many seconds to look again."""
