@@ -186,6 +186,20 @@ def test_a_lost_connection_is_a_gap(sim: Simulator, make_client: ClientMaker) ->
     assert [(bar.gap, bar.partial, bar.volume) for bar in told.bars] == [(True, True, after - first)]
 
 
+def test_bars_are_closed_while_the_connection_is_lost(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(tokens=[SHARE])
+    told, watched = Told(), Watched(client)
+    with BarBuilder("1s", told, grace=0.5).attach(client):
+        connect(client, sim)
+        watched.wait("on_quote")
+        push(sim, "10:00:00", i_last_traded_price=10000, i_volume_traded_today=99_000_000)
+        watched.wait("on_quote", 2)
+        sim.refuse()
+        sim.reset()
+        assert [bar.gap for bar in told.wait(2)] == [False, True]
+        assert told.threads == {"firstock-ws-callbacks"}
+
+
 def test_to_close_the_client_is_no_gap(sim: Simulator, make_client: ClientMaker) -> None:
     client = make_client(tokens=[SHARE])
     told, watched = Told(), Watched(client)

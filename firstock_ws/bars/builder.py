@@ -218,9 +218,9 @@ class BarBuilder:
     def attach(self, client: FirstockWS, *, timer: bool = True) -> BarBuilder:
         """Take the quotes of `client`, live or in a replay, and close bars in silence too; return the builder.
 
-        The client's callbacks ``on_quote``, ``on_close``, ``on_reconnect`` and ``on_noreconnect`` are exchanged for
-        ones that tell the builder first and then call what was there: assign your own before. Several builders may
-        be attached to one client.
+        The client's callbacks ``on_quote``, ``on_close``, ``on_reconnect`` and ``on_noreconnect`` are exchanged
+        for ones that tell the builder first and then call what was there: assign your own before. Several builders
+        may be attached to one client.
 
         A thread wakes when the next bar is due: at its end plus `grace`, by the exchange's clock, which is taken
         to go on since the newest quote. It has the client's callback thread do the rest, after all quotes that
