@@ -271,6 +271,7 @@ def test_a_first_quote_without_a_trade_in_its_minute_leaves_the_bar_whole(market
     bars, told = make()
     bars.on_quote(market("11:30:20", 100.0, 500, traded="11:28:03"))
     assert bars.current(SHARE) is None
+    assert bars.stats.late == 0
     bars.on_quote(market("11:30:40", 101.0, 550))
     bars.flush()
     assert [shown(bar) for bar in told] == [("11:30:00", 101.0, 101.0, 101.0, 101.0, 50)]
@@ -278,12 +279,67 @@ def test_a_first_quote_without_a_trade_in_its_minute_leaves_the_bar_whole(market
 
 
 def test_a_share_that_has_not_traded_yet_has_no_bar(market: Market) -> None:
-    bars, _ = make()
+    bars, told = make()
     bars.on_quote(market("09:10:00", 100.0, 0, traded=None))
     bars.on_quote(market("09:14:00", i_total_buy_quantity=100))
     assert bars.current(SHARE) is None
+    assert told == []
     bars.on_quote(market("09:15:02", 101.0, 40))
     assert [(bar.open, bar.volume, bar.partial) for bar in bars.flush()] == [(101.0, 40, False)]
+
+
+def test_volume_before_any_price_is_in_the_first_bar(market: Market) -> None:
+    bars, _ = make()
+    bars.on_quote(market("10:00:01", volume=10, traded=None))
+    bars.on_quote(market("10:00:02", volume=20, traded=None))
+    bars.on_quote(market("10:00:03", 100.0, 30))
+    assert [(bar.volume, bar.partial) for bar in bars.flush()] == [(20, True)]
+
+
+def test_trades_without_a_time_are_as_of_the_quote(market: Market) -> None:
+    bars, told = make()
+    bars.on_quote(market("15:29:10", 100.0, 1000, traded=None))
+    bars.on_quote(market("15:29:20", 101.0, 1010, traded=None))
+    bars.on_quote(market("09:15:10", 102.0, 40, traded=None, day=date(2026, 1, 5)))
+    bars.flush()
+    assert [(shown(bar)[0], bar.close, bar.volume) for bar in told] == [
+        ("15:29:00", 101.0, 10),
+        ("09:15:00", 102.0, 40),
+    ]
+
+
+def test_a_trade_newer_than_its_quote_moves_the_clock(market: Market) -> None:
+    bars, _ = make()
+    bars.on_quote(market("10:00:01", 100.0, 10))
+    bars.on_quote(market("10:00:01", 101.0, 20, traded="10:00:03"))
+    assert bars.stats.exchange_time == at("10:00:03")
+
+
+def test_open_interest_after_the_end_is_not_the_bars(market: Market) -> None:
+    bars, told = make()
+    bars.on_quote(market("10:00:50", 100.0, 10, i_open_interest=75))
+    bars.on_quote(market("10:01:01", i_open_interest=150))
+    bars.on_quote(market("10:01:20", 100.0, 20))
+    assert [bar.open_interest for bar in told] == [75]
+
+
+def test_a_bar_ends_at_midnight(market: Market) -> None:
+    bars, _ = make(timedelta(minutes=45))
+    bars.on_quote(market("23:50:00", 100.0, 10))
+    assert [bar.end for bar in bars.flush()] == [at("00:00:00", date(2026, 1, 3))]
+
+
+def test_bars_that_end_together_come_oldest_first(market: Market) -> None:
+    bars, told = make(grace=1000)
+    bars.on_quote(market("10:00:10", 100.0, 10))
+    bars.on_quote(market("10:00:20", 50.0, 10, name=OTHER))
+    bars.on_quote(market("10:01:10", 101.0, 20))
+    bars.advance(at("10:05:00"))
+    assert [(bar.instrument, shown(bar)[0]) for bar in told] == [
+        (SHARE, "10:00:00"),
+        (OTHER, "10:00:00"),
+        (SHARE, "10:01:00"),
+    ]
 
 
 def test_a_volume_that_comes_later_is_partial(market: Market) -> None:
@@ -402,6 +458,15 @@ def test_flush_says_what_was_not_over(market: Market) -> None:
     assert bars.stats.late == 1
 
 
+def test_yesterdays_high_may_still_stand_at_the_first_trade(market: Market) -> None:
+    bars, _ = make("1day")
+    monday = date(2026, 1, 5)
+    bars.on_quote(market("15:29:00", 100.0, 10, i_high_price=10100))
+    bars.on_quote(market("08:00:00", day=monday))
+    bars.on_quote(market("09:15:05", 110.0, 20, day=monday, i_high_price=11500))
+    assert [bar.high for bar in bars.flush()] == [110.0]
+
+
 # --- gaps ------------------------------------------------------------------------------------------------------
 
 
@@ -504,6 +569,20 @@ def test_no_hole_is_filled_beyond_the_session(market: Market) -> None:
     bars.on_quote(market("09:16:00", 100.0, 5, day=date(2026, 1, 5)))
     bars.flush()
     assert [shown(bar)[0] for bar in told[3:]] == ["09:15:00"]
+
+
+def test_no_hole_is_filled_before_the_session(market: Market) -> None:
+    bars, told = make(fill=True)
+    bars.on_quote(market("09:07:00", 100.0, 10))
+    bars.on_quote(market("09:17:00", 100.0, 20))
+    assert [shown(bar)[0] for bar in told] == ["09:07:00", "09:15:00", "09:16:00"]
+
+
+def test_no_day_is_filled(market: Market) -> None:
+    bars, told = make("1day", fill=True)
+    bars.on_quote(market("15:00:00", 100.0, 10))
+    bars.on_quote(market("10:00:00", 100.0, 20, day=date(2026, 1, 8)))
+    assert len(told) == 1
 
 
 def test_holes_in_a_gap_are_marked(market: Market) -> None:

@@ -131,7 +131,8 @@ def test_silence_is_closed_on_the_callback_thread(sim: Simulator, make_client: C
         push(sim, "10:00:00", i_last_traded_price=10000, i_volume_traded_today=99_000_000)
         first = told.wait(2)[1]
         assert (first.start.strftime("%H:%M:%S"), first.close, first.final) == ("10:00:00", 100.0, True)
-        push(sim, "10:00:03", i_last_traded_price=10100, i_volume_traded_today=99_000_005)
+        # When it was to be expected: nothing but the new bar itself can wake the timer.
+        push(sim, "10:00:01", i_last_traded_price=10100, i_volume_traded_today=99_000_005)
         assert [bar.volume for bar in told.wait(3)[2:]] == [5]
         assert told.threads == {"firstock-ws-callbacks"}
 

@@ -151,7 +151,8 @@ class BarBuilder:
             wake = seen > self._now and self._move_clock(seen)
             if seen - self._grace >= self._due:
                 self._close_until(seen - self._grace, closed)
-            due = series.due()
+            bar = series.bar
+            due = bar.end if bar is not None else series.due()
             if due is not None and due < self._due:
                 self._due, wake = due, True
             self._keep(closed)
