@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import pytest
 
-from firstock_ws import IST, Quote
+from firstock_ws import IST, FirstockError, Quote
 from firstock_ws.bars import Bar, BarBuilder
 from firstock_ws.merge import QuoteBook
 from tests.support import DEADLINE
@@ -679,3 +681,10 @@ def test_a_data_frame(market: Market) -> None:
     assert frame["volume"].isna().tolist() == [False, True]
     assert bars.to_frame(INDEX)["instrument"].tolist() == [INDEX]
     assert BarBuilder().to_frame().empty
+
+
+def test_a_data_frame_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "firstock_ws.bars.frame", raising=False)
+    with pytest.raises(FirstockError, match=re.escape('pip install "firstock-ws[pandas]"')):
+        BarBuilder().to_frame()
