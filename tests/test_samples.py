@@ -203,6 +203,31 @@ def test_subclassing_watches_more_once_the_index_moves(sim: Simulator, start: Ca
 
 
 @needs_sigint
+def test_bars_prints_each_when_it_is_over(sim: Simulator, start: Callable[..., Sample]) -> None:
+    sample = start("bars.py", "--interval", "5s")
+    assert sim.wait_for(lambda s: s.subscriptions() == {"NSE:26000", "NSE:2885"})
+    # Steps of a quarter of a second, from 9:15:00 on; a bar waits two seconds for late quotes.
+    sim.tick(count=30)
+    prices = " ".join([r"\d+\.\d\d"] * 4)
+    first = sample.expect(
+        f"09:15:00 (NSE:26000) {prices} .partial.|09:15:00 (NSE:2885) {prices} volume [0-9]+ .partial."
+    )
+    sample.expect(f"09:15:00 {'NSE:2885' if first[1] else 'NSE:26000'} .*")
+    sample.interrupt()
+    assert sample.end() == (0, "")
+    last = [line for line in sample.lines if line.startswith("09:15:05 ")]
+    assert sorted(line.split()[1] for line in last) == ["NSE:26000", "NSE:2885"]
+    assert all(re.fullmatch(rf"\S+ \S+ {prices}( volume [0-9]+)? .not over.", line) for line in last)
+    assert any(f" {float(price(sim, 'NSE:2885')):.2f} volume" in line for line in last)
+
+
+def test_bars_says_which_intervals_there_are(start: Callable[..., Sample]) -> None:
+    code, errors = start("bars.py", "--interval", "1m").end()
+    assert code == 2
+    assert re.fullmatch("no interval for bars: '1m'; give .*", errors)
+
+
+@needs_sigint
 def test_order_monitor_keeps_a_table_through_a_lost_connection(
     sim: Simulator, start: Callable[..., Sample]
 ) -> None:

@@ -7,9 +7,9 @@
 >>> client.run_forever()  # doctest: +SKIP
 
 What a bar can know. Quotes are states, not trades: of several trades between two quotes only the last one's price
-is seen. A bar's volume is right all the same, since it comes from the day's cumulative volume. Its high and low are
-helped by the day's high and low, where a quote renews them and it is certain that this happened in the bar; else
-they, and the open, may miss what came between two quotes.
+is seen. A bar's volume is right all the same, since it comes from the day's cumulative volume. Its high and low
+are helped by the day's high and low, where a quote renews them and it is certain that this happened in the bar;
+else they, and the open, may miss what came between two quotes.
 """
 
 from firstock_ws.bars.bar import Bar

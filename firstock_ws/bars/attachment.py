@@ -36,13 +36,13 @@ class Attachment:
     """The bond of one builder and one client.
 
     Threads: any thread hooks, unhooks and wakes. The keeper is owned here, its lock is ``_lock``, which is never
-    held while waiting or calling. The keeper's thread never runs the user's code: it has the callback thread do so.
-    The client is not kept alive.
+    held while waiting or calling. The keeper's thread never runs the user's code: the callback thread does. The
+    client is not kept alive.
     """
 
     def __init__(self, builder: Builder, client: FirstockWS, timer: bool) -> None:
         self._builder = builder
-        self._client = weakref.ref(client, lambda _: self._stop())
+        self._client = weakref.ref(client, lambda _: self._stop(wait=False))
         self._timer = timer
         self._lock = threading.Lock()
         self._keeper: Keeper | None = None
@@ -57,6 +57,7 @@ class Attachment:
         for name, own in (
             ("on_quote", self._quote),
             ("on_close", self._closed),
+            ("on_reconnect", self._tries_again),
             ("on_noreconnect", self._gave_up),
         ):
             chained = _chain(own, getattr(client, name))
@@ -77,17 +78,23 @@ class Attachment:
 
     def _quote(self, quote: Quote) -> None:
         if self._bound:
-            if self._keeper is None and self._timer:
+            if self._keeper is None:
                 self._start()
             self._builder.on_quote(quote)
 
     def _closed(self, code: int, reason: str) -> None:
+        self._stop()
+
+    def _tries_again(self, attempt: int, delay: float) -> None:
+        # Not in ``on_close``: where the user closes the client, nothing was lost.
         if self._bound:
             self._builder.mark_gap()
-            self._stop_if_ended()
+            self._start()
 
     def _gave_up(self, error: FirstockError) -> None:
-        self._stop_if_ended()
+        if self._bound:
+            self._builder.mark_gap()
+        self._stop()
 
     # --- the thread --------------------------------------------------------------------------------------------
 
@@ -100,7 +107,7 @@ class Attachment:
     def _start(self) -> None:
         client = self._client()
         # A replay has no such thread: its time is not that of the clock on the wall.
-        if client is None or not client._dispatcher.on_callback_thread:
+        if not self._timer or client is None or not client._dispatcher.on_callback_thread:
             return
         with self._lock:
             if self._keeper is not None or not self._bound or client.state in ENDED:
@@ -109,16 +116,14 @@ class Attachment:
             self._keeper = keeper = Keeper(self._tend, "firstock-ws-bars")
             keeper.start()
 
-    def _stop(self) -> None:
+    def _stop(self, *, wait: bool = True) -> None:
+        """End the thread; `wait` must be False where that may be the caller."""
         with self._lock:
             keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.stop()
-
-    def _stop_if_ended(self) -> None:
-        client = self._client()
-        if client is None or client.state in ENDED:
-            self._stop()
+            if wait:
+                keeper.join()
 
     def _tend(self) -> float:
         """Have what is due closed; return in how many seconds to look again."""
@@ -129,7 +134,7 @@ class Attachment:
             return left
         client = self._client()
         if client is None or client.state in ENDED:
-            self._stop()
+            self._stop(wait=False)
         else:
             self._asked = True
             client._call_soon(self._close_due)

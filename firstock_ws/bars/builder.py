@@ -54,17 +54,17 @@ class BarStats(NamedTuple):
 
 
 class BarBuilder:
-    """Makes bars of the quotes that it is given, for every instrument that is among them, on the exchange's clock.
+    """Makes bars of the quotes that it is given, for every instrument among them, on the exchange's clock.
 
-    A quote belongs to the bar of its last trade (`Quote.last_trade_time`; of an index, `Quote.feed_time`), whenever
-    it arrives. A bar is closed by the instrument's next trade of a later interval; or, if there is none, when the
-    exchange's clock, which the quotes of all instruments move on, is `grace` seconds past its end. In silence
-    nothing moves it on: then `attach` or `advance` closes. The same quotes always make the same bars, however fast
-    a replay plays them.
+    A quote belongs to the bar of its last trade (`Quote.last_trade_time`; of an index, `Quote.feed_time`),
+    whenever it arrives. A bar is closed by the instrument's next trade of a later interval; or, if there is none,
+    when the exchange's clock, which the quotes of all instruments move on, is `grace` seconds past its end. In
+    silence nothing moves it on: then `attach` or `advance` closes. The same quotes always make the same bars,
+    however fast a replay plays them.
 
     Threads: any thread may call any method. All state is owned here, the lock is ``_lock``; it is never held while
-    `on_bar` runs. That is called on the thread that calls `on_quote`, `advance`, `flush` or `close`, never on two at
-    once: a thread that finds another one in it leaves it its bars. Attached to a client, the client's callback
+    `on_bar` runs. That is called on the thread that calls `on_quote`, `advance`, `flush` or `close`, never on two
+    at once: a thread that finds another one in it leaves it its bars. Attached to a client, the client's callback
     thread closes bars.
     """
 
@@ -151,7 +151,8 @@ class BarBuilder:
             wake = seen > self._now and self._move_clock(seen)
             if seen - self._grace >= self._due:
                 self._close_until(seen - self._grace, closed)
-            due = series.due()
+            bar = series.bar
+            due = bar.end if bar is not None else series.due()
             if due is not None and due < self._due:
                 self._due, wake = due, True
             self._keep(closed)
@@ -218,14 +219,14 @@ class BarBuilder:
     def attach(self, client: FirstockWS, *, timer: bool = True) -> BarBuilder:
         """Take the quotes of `client`, live or in a replay, and close bars in silence too; return the builder.
 
-        The client's callbacks ``on_quote``, ``on_close`` and ``on_noreconnect`` are exchanged for ones that tell
-        the builder first and then call what was there: assign your own before. Several builders may be attached to
-        one client.
+        The client's callbacks ``on_quote``, ``on_close``, ``on_reconnect`` and ``on_noreconnect`` are exchanged
+        for ones that tell the builder first and then call what was there: assign your own before. Several builders
+        may be attached to one client.
 
         A thread wakes when the next bar is due: at its end plus `grace`, by the exchange's clock, which is taken
-        to go on since the newest quote. It has the client's callback thread do the rest, after all quotes that wait
-        there. It ends with the client; bars that are open then are closed by `close` or `flush`. In a replay there
-        is none.
+        to go on since the newest quote. It has the client's callback thread do the rest, after all quotes that
+        wait there. It ends with the client; bars that are open then are closed by `close` or `flush`. In a replay
+        there is none.
 
         Args:
             timer: False for no such thread.

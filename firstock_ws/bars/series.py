@@ -108,12 +108,12 @@ class Series:
             if bar is not None:
                 bar.updates += 1
                 bar.close = price
-                bar.high, bar.low = max(bar.high, price), min(bar.low, price)
-                self._grow(bar, grown, value)
-            else:
-                self._carry(grown, value)
-        else:
-            self._carry(grown, value)
+                if price > bar.high:
+                    bar.high = price
+                if price < bar.low:
+                    bar.low = price
+        if grown or value != 0:
+            self._count(grown, value)
         self._learn(state, price, volume, traded, moment)
         if bar is not None:
             if before >= bar.start and not new_day and (moment if told else seen) < bar.end:
@@ -218,16 +218,13 @@ class Series:
             return value
         return value - known if known is not None and value > known else None
 
-    def _grow(self, bar: _Open, grown: int, value: int | None) -> None:
-        if bar.volume is not None:
-            bar.volume += grown
-        bar.value = None if bar.value is None or value is None else bar.value + value
-
-    def _carry(self, grown: int, value: int | None) -> None:
-        """Keep what belongs to no bar that is open."""
+    def _count(self, grown: int, value: int | None) -> None:
+        """Add to the open bar what was traded; keep it for the next one if there is none."""
         bar = self.bar
         if bar is not None:
-            self._grow(bar, grown, value)
+            if bar.volume is not None:
+                bar.volume += grown
+            bar.value = None if bar.value is None or value is None else bar.value + value
             return
         self._carried += grown
         if value is None:
@@ -318,7 +315,7 @@ def _whole(number: int | float | None) -> int | None:
 
 
 def _is_index(state: State) -> bool:
-    """Whether a quote without a trade's time is an index's: a share that has yet to trade has buyers or sellers."""
+    """Whether a quote without a trade's time is an index's: a share yet to trade has buyers or sellers."""
     if state[_VOLUME] not in _NOTHING or state[_WANTED] not in _NOTHING or state[_OFFERED] not in _NOTHING:
         return False
     return all(level.price is None for side in (state[BIDS], state[ASKS]) for level in side)
