@@ -65,7 +65,7 @@ def terminal_table(path: Path) -> None:
         client.connect()
         simulator.wait_for(lambda sim: False, timeout=2)
         console.print(client.table(INSTRUMENTS))
-    picture = console.export_svg(title="print(client.table())")
+    picture = console.export_svg(title="rich.print(client.table())")
     # Fonts from elsewhere, which no page should need for a picture.
     path.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 

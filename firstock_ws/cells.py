@@ -1,4 +1,4 @@
-"""What a table of quotes says in each cell; `tables` draws it in a terminal, `html_table` in Jupyter."""
+"""What a table of quotes says in each cell; how it looks is up to `tables`, `html_table` and `text_table`."""
 
 from __future__ import annotations
 

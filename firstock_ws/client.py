@@ -51,6 +51,9 @@ class FirstockWS(Looking):
     object, or pass them to the constructor. All are called from one thread, one at a time, in order, and may
     take as long as they like: the connection does not depend on them.
 
+    In a program, a client that runs stays alive though nobody refers to it. In IPython and Jupyter it is closed
+    then, so that a cell which is run again leaves no session behind: keep it in a variable.
+
     Threads: every method and property may be used from any thread, and from inside a callback (but for
     `connect` and `run_forever`). All that threads share has its owner below.
     """

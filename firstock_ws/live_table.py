@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,19 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from firstock_ws import ipython
 from firstock_ws.cells import DEFAULT_FIELDS, check_fields
-from firstock_ws.errors import FirstockError
 from firstock_ws.html_table import quotes_html
 from firstock_ws.models import IST, Quote
 from firstock_ws.showing import Bundle, Showing
 from firstock_ws.state import ENDED, State, StateHolder
+from firstock_ws.text_table import quotes_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
 MIN_REFRESH = 0.1
-WIDTH = 100
-"""Letters in a line where nobody says how wide the terminal is."""
 _NAMED = 5
 
 _STANDING = {
@@ -40,7 +37,8 @@ class Table:
     """The newest quotes of a client; `FirstockWS.table` makes it.
 
     In Jupyter it is shown by standing last in a cell, or by ``display(table)``, and goes on while later cells run.
-    In a terminal ``print(table)`` shows it once, `show` or ``with table:`` live.
+    In a terminal ``print(table)`` shows it once, ``rich.print(table)`` in colour, and `show` or ``with table:``
+    live, which needs rich.
 
     It does not keep the client alive, and stands still when that ends.
 
@@ -128,18 +126,8 @@ class Table:
         return Group(quotes_table(self._found(), self._fields), Text(f" {self._caption('')}", style="dim"))
 
     def __str__(self) -> str:
-        """Return the table as it is now, in plain letters.
-
-        Raises:
-            FirstockError: rich is not installed.
-        """
-        tables_need_rich()
-        from rich.console import Console
-
-        page = io.StringIO()
-        # Not in Jupyter: rich would show it there, and write nothing into the page.
-        Console(file=page, width=WIDTH, color_system=None, force_jupyter=False).print(self)
-        return "\n".join(line.rstrip() for line in page.getvalue().splitlines()).strip("\n")
+        """Return the table as it is now, in plain letters."""
+        return self._bundle("")["text/plain"]
 
     def __repr__(self) -> str:
         return f"<Table quotes={len(self._found())} state={self._state.now.value}>"
@@ -159,16 +147,14 @@ class Table:
         return self._bundle("")
 
     def _repr_html_(self) -> str:
-        return quotes_html(self._found(), self._fields, now=datetime.now(IST), caption=self._caption(""))
+        return self._bundle("")["text/html"]
 
     def _bundle(self, still: str) -> Bundle:
-        caption = self._caption(still)
-        html = quotes_html(self._found(), self._fields, now=datetime.now(IST), caption=caption)
-        try:
-            plain = str(self)
-        except FirstockError:
-            plain = repr(self)
-        return {"text/html": html, "text/plain": plain}
+        found, fields, now, caption = self._found(), self._fields, datetime.now(IST), self._caption(still)
+        return {
+            "text/html": quotes_html(found, fields, now=now, caption=caption),
+            "text/plain": quotes_text(found, fields, now=now, caption=caption),
+        }
 
     # --- what is shown -------------------------------------------------------------------------------------
 

@@ -98,6 +98,7 @@ class Showing:
         """End the updates; what is shown last stays. Waits for the thread, `timeout` seconds at most."""
         if not self._stopping.is_set():
             self._stopping.set()
+            self._state.wake()
             if not self._worker.is_current:
                 self._worker.wait(timeout)
 

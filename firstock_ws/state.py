@@ -57,8 +57,16 @@ class StateHolder:
             if writer is self._in_charge and self._state not in ENDED:
                 self._change(state)
 
+    def wake(self) -> None:
+        """Have all who wait look at their condition again, for what else may be in it."""
+        with self._changing:
+            self._release()
+
     def _change(self, state: State) -> None:
         self._state = state
+        self._release()
+
+    def _release(self) -> None:
         while self._waiters:
             # Its waiter may have given up and gone, or have been told already and come back.
             with contextlib.suppress(IndexError, RuntimeError):

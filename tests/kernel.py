@@ -44,7 +44,7 @@ class Shown:
         elif kind == "stream":
             self.err += content["text"]
         elif kind == "error":
-            self.error = content["ename"]
+            self.error = f"{content['ename']}: {content['evalue']}"
         elif kind == "execute_result":
             self.result = content["data"]["text/plain"]
         elif kind in ("display_data", "update_display_data"):
@@ -145,4 +145,5 @@ def kernel_of(sim: Simulator, folder: Path) -> Iterator[Kernel]:
         yield kernel
     finally:
         client.stop_channels()
-        manager.shutdown_kernel(now=False)
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=False)

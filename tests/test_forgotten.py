@@ -8,7 +8,8 @@ import weakref
 
 import pytest
 
-from firstock_ws import FirstockWS, Quote
+from firstock_ws import FirstockWS, Quote, UsageError
+from firstock_ws.owner import Owner
 from firstock_ws.simulator import Simulator
 from tests.support import DEADLINE, KEY, connect, wait_until
 
@@ -80,6 +81,22 @@ def test_a_key_from_a_method_of_its_own_is_asked_for(sim: Simulator) -> None:
     with Keyed() as client:
         connect(client, sim)
         assert client.asked == 1
+
+
+def test_a_method_of_a_client_that_is_gone_brings_no_key() -> None:
+    class Keyed(FirstockWS):
+        def key(self) -> str:
+            return KEY
+
+    client = Keyed("AB1234", KEY, url="ws://127.0.0.1:9")
+    source = Owner(client, lambda: False).key_source(client.key)
+    assert callable(source)
+    assert source() == KEY
+    reference = weakref.ref(client)
+    del client
+    wait_until(lambda: gc.collect() >= 0 and reference() is None)
+    with pytest.raises(UsageError, match="is gone"):
+        source()
 
 
 def test_a_table_does_not_keep_its_client(sim: Simulator) -> None:

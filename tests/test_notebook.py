@@ -120,14 +120,15 @@ def test_a_cell_that_failed_after_connecting_leaves_one_session(sim: Simulator, 
     assert sessions(sim, 1)
 
 
-def test_a_new_client_connects_when_the_old_one_is_gone(tmp_path: Path) -> None:
-    with (
-        Simulator(users={"AB1234": KEY}, rate=0, order_interval=None, max_sessions=1) as sim,
-        kernel_of(sim, tmp_path) as kernel,
-    ):
-        for _ in range(RUNS):
-            kernel.good("client = make(); client.connect(); client")
-        assert sim.close_codes == [1000] * (RUNS - 1)
+def test_a_new_client_connects_when_the_old_one_is_gone(sim: Simulator, kernel: Kernel) -> None:
+    kernel.good("import threading")
+    cell = """
+        client = make(); client.connect()
+        print([thread.name for thread in threading.enumerate()].count("firstock-ws-io"))
+        client
+        """
+    for _ in range(RUNS):
+        assert kernel.good(cell).out == "1\n"
 
 
 def test_two_cells_may_make_and_connect_it(sim: Simulator, kernel: Kernel) -> None:
@@ -177,6 +178,24 @@ def test_a_client_that_something_holds_stays(sim: Simulator, kernel: Kernel, hol
     assert sessions(sim, 1)
 
 
+def test_one_that_cannot_be_closed_does_not_keep_others_from_being(sim: Simulator, kernel: Kernel) -> None:
+    kernel.good(
+        """
+        import io, logging
+        from firstock_ws import forgotten
+        log = io.StringIO()
+        logging.getLogger("firstock_ws.forgotten").addHandler(logging.StreamHandler(log))
+        def fail():
+            raise OSError("no")
+        forgotten._janitor.put(fail)
+        """
+    )
+    for _ in range(2):
+        kernel.good("client = make(); client.connect()")
+    assert sessions(sim, 1)
+    assert "a forgotten client could not be closed" in kernel.good("print(log.getvalue())").out
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_kernel_that_ends_says_goodbye(sim: Simulator, kernel: Kernel, restart: bool) -> None:
     kernel.good("client = make(); client.connect(); client.table()")
@@ -188,11 +207,18 @@ def test_a_kernel_that_ends_says_goodbye(sim: Simulator, kernel: Kernel, restart
 RUNNING = "import threading; print(sum(t.name == 'firstock-ws-table' for t in threading.enumerate()))"
 
 
-def rupees(sim: Simulator) -> str:
-    """The true last price of NSE:2885 as a table has it."""
-    paise = sim.truth("NSE:2885")["i_last_traded_price"]
-    assert isinstance(paise, int)
-    return f"{paise / 100:,.2f}"
+def move(sim: Simulator) -> str:
+    """Change the last price of NSE:2885; return it as a table has it."""
+
+    def price() -> int:
+        paise = sim.truth("NSE:2885")["i_last_traded_price"]
+        assert isinstance(paise, int)
+        return paise
+
+    before = price()
+    while price() == before:
+        sim.tick("NSE:2885")
+    return f"{price() / 100:,.2f}"
 
 
 # --- live tables -------------------------------------------------------------------------------------------
@@ -206,8 +232,7 @@ def test_a_table_goes_on_in_place_while_later_cells_run(sim: Simulator, kernel: 
     assert "<table" in first.data["text/html"]
     assert kernel.good("print(1 + 1)").out == "2\n"
     for _ in range(3):
-        sim.tick("NSE:2885")
-        update = kernel.see(rupees(sim))
+        update = kernel.see(move(sim))
         assert (update.kind, update.display_id) == ("update_display_data", first.display_id)
     kernel.good("client.close()")
     assert kernel.see("closed: these are the last known quotes").display_id == first.display_id
@@ -239,13 +264,29 @@ def test_a_table_can_be_stopped_and_shown_again(sim: Simulator, kernel: Kernel) 
     assert kernel.good(RUNNING).out == "0\n"
 
 
+def test_a_table_of_a_client_that_does_not_run_stands_still(sim: Simulator, kernel: Kernel) -> None:
+    shown = kernel.good("client = make(); client.table()")
+    assert "closed: these are the last known quotes · no quotes yet" in shown.pictures[0].data["text/html"]
+    assert kernel.good(RUNNING).out == "0\n"
+    # It can be stopped all the same, and shown again when there is something to show.
+    kernel.good("table = client.table(); table.show(); table.stop(); client.connect(); table.show()")
+    assert kernel.good(RUNNING).out == "1\n"
+
+
 def test_a_table_stands_still_after_so_many_updates(sim: Simulator, kernel: Kernel) -> None:
     kernel.good("import firstock_ws.showing; firstock_ws.showing.MAX_UPDATES = 2")
-    kernel.good("client = make(); client.connect(); client.table(refresh=0.1)")
-    for _ in range(3):
-        sim.tick("NSE:2885")
-        if "stopped" not in kernel.pictures[-1].data["text/html"]:
-            kernel.see(rupees(sim))
+    kernel.good(
+        """
+        import threading
+        both = threading.Event()
+        client = make(on_quote=lambda quote: len(client.quotes) == 2 and both.set())
+        client.connect()
+        assert both.wait(10)
+        """
+    )
+    kernel.good("client.table(fields=['last_price'], refresh=0.1)")
+    for _ in range(2):
+        assert "stopped" not in kernel.see(move(sim)).data["text/html"]
     kernel.see("stopped after 2 updates")
     assert kernel.good(RUNNING).out == "0\n"
 
@@ -253,8 +294,7 @@ def test_a_table_stands_still_after_so_many_updates(sim: Simulator, kernel: Kern
 def test_a_table_of_which_nothing_changes_is_not_sent_again(sim: Simulator, kernel: Kernel) -> None:
     kernel.good("client = make(); client.connect()")
     kernel.good("table = client.table(fields=['last_price'], refresh=0.1); table")
-    sim.tick("NSE:2885")
-    kernel.see(rupees(sim))
+    kernel.see(move(sim))
     shown = kernel.good(
         """
         import threading

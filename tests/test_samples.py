@@ -436,7 +436,7 @@ def test_the_notebook_runs_on_its_own_simulator(tmp_path: Path, monkeypatch: pyt
     assert "state=connected" in shown["connect"]
     for instrument in ("NSE:26000", "NSE:26009", "NSE:2885", "NSE:1594"):
         assert re.search(rf"^{instrument} +\d+\.\d+ +-?\d+\.\d+", shown["quotes"], re.MULTILINE)
-        assert re.search(rf"^ {instrument} +[\d,]+\.\d\d +[-+]\d+\.\d\d", shown["table"], re.MULTILINE)
+        assert re.search(rf"^{instrument} +[\d,]+\.\d\d +[-+]\d+\.\d\d", shown["table"], re.MULTILINE)
     # The table went on while the cells after it ran.
     assert "closed: these are the last known quotes" in shown["table"]
     orders = shown["orders"].splitlines()
