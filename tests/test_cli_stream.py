@@ -117,7 +117,7 @@ def test_names_instead_of_tokens(broker: Simulator) -> None:
     quotes = [line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "quote"]
     assert {quote["instrument"]: quote["symbol"] for quote in quotes} == {
         RELIANCE: "RELIANCE-EQ",
-        NIFTY: "NIFTY 50",
+        NIFTY: "Nifty 50",
     }
 
 
@@ -134,7 +134,7 @@ def test_the_shell_completes_what_is_known(broker: Simulator, monkeypatch: pytes
     assert complete_instrument("NSE:RELI") == []
     SymbolMaster(broker.rest_url).load("NSE", "Indices")
     assert "NSE:RELIANCE-EQ" in complete_instrument("nse:reli")
-    assert "NSE:NIFTY 50" in complete_instrument("NSE:NIFTY 5")
+    assert "NSE:Nifty 50" in complete_instrument("NSE:NIFTY 5")
     assert len(complete_instrument("NSE:")) <= 50
     monkeypatch.setenv("_FIRSTOCK_WS_COMPLETE", "complete_bash")
     assert complete_instrument("N") == []
@@ -279,7 +279,7 @@ def full_board(sim: Simulator, make_client: ClientMaker) -> Board:
     connect(client, sim)
     for _ in range(10):
         sim.place_order(RELIANCE, quantity=5)
-    board = Board("AB1234 at 127.0.0.1", ["NSE:9999999", *reversed(wanted)])
+    board = Board("AB1234 at 127.0.0.1", ["nse:9999999|" + wanted[-1], *reversed(wanted)])
 
     def full() -> bool:
         board.apply(collector.take(0))
@@ -307,7 +307,7 @@ def test_the_view_shows_everything_where_there_is_room(full_board: Board) -> Non
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
     assert shown.index("NSE:1029") < shown.index("NSE:1000") < shown.index(OPTION)
-    assert "no quote yet: NSE:9999999" in shown
+    assert "no quote yet: NSE:9999999\n" in shown
     for words in ("Greeks", "Orders", "Positions", "COMPLETE", "delta", "volume"):
         assert words in shown
 
