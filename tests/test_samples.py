@@ -43,9 +43,10 @@ def environment(**settings: str) -> dict[str, str]:
 class Sample:
     """A sample in a process of its own. Two threads read its output, so that no full pipe holds it up."""
 
-    def __init__(self, name: str, *arguments: str, **settings: str) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: str, **settings: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", str(SAMPLES / name), *arguments],
+            cwd=folder,
             env=environment(**settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -118,14 +119,14 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def start(sim: Simulator) -> Iterator[Callable[..., Sample]]:
+def start(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Sample]]:
     """A function that starts a sample against the simulator; `url` and the like replace settings."""
     samples: list[Sample] = []
 
     def start_sample(name: str, *arguments: str, **settings: str) -> Sample:
         settings = {"FIRSTOCK_URL": sim.url, "FIRSTOCK_USER_ID": USER_ID, "FIRSTOCK_JKEY": KEY, **settings}
         settings["FIRSTOCK_WS_CACHE_DIR"] = os.environ["FIRSTOCK_WS_CACHE_DIR"]
-        samples.append(Sample(name, *arguments, **settings))
+        samples.append(Sample(tmp_path, name, *arguments, **settings))
         return samples[-1]
 
     # A shell's background job ignores SIGINT, and its children would inherit that.
@@ -309,6 +310,51 @@ def test_a_refused_key_ends_in_one_line(sim: Simulator, start: Callable[..., Sam
     code, errors = sample.end()
     assert code == 1
     assert re.fullmatch("(Gave up|No connection): .*unauthenticated.*", errors)
+
+
+@needs_sigint
+def test_a_recorded_day_runs_through_the_strategy(
+    sim: Simulator, start: Callable[..., Sample], tmp_path: Path
+) -> None:
+    path = tmp_path / "day.jsonl.zst"
+    recorder = start("record_day.py", str(path))
+    recorder.expect(f"recording to {re.escape(str(path))}")
+    strategy = start("replay_strategy.py")
+    strategy.expect("connected, watching NSE:1594, NSE:2885")
+    assert sim.wait_for(lambda s: s.session_count() == 2 and len(s.actions) == 2)
+    for name in ("NSE:2885", "NSE:1594", "NSE:2885"):
+        last = sim.truth(name)["i_last_traded_price"]
+        assert isinstance(last, int)
+        move(sim, name, last // 100)
+        move(sim, name, 0)
+        strategy.expect(rf".+ {name} -0.99 % to .+")
+    number = sim.place_order("NSE:2885")
+    strategy.expect(f"order {number} is COMPLETE")
+    sim.drop()
+    recorder.expect("not connected, try 1 in .+ s")
+    strategy.expect("connected, watching NSE:1594, NSE:2885")
+    for sample in (recorder, strategy):
+        sample.interrupt()
+        assert sample.end() == (0, "")
+    assert re.fullmatch(r"\d+ frames recorded, 0 dropped, \d+ bytes in .+", recorder.lines[-1])
+    again = start("replay_strategy.py", str(path))
+    assert again.end() == (0, "")
+    told = [line for line in strategy.lines if " % to " in line or line.startswith("order ")]
+    assert [line for line in again.lines if " % to " in line or line.startswith("order ")] == told
+    assert again.lines[-1].endswith(" 6 moves")
+
+
+def test_recording_ends_by_itself(sim: Simulator, start: Callable[..., Sample], tmp_path: Path) -> None:
+    sample = start("record_day.py", str(tmp_path / "day.jsonl"), SECONDS="0.2")
+    assert sample.end() == (0, "")
+    assert (tmp_path / "day.jsonl").stat().st_size > 0
+
+
+def test_what_is_no_recording_ends_in_one_line(start: Callable[..., Sample], tmp_path: Path) -> None:
+    code, errors = start("replay_strategy.py", str(tmp_path / "none.jsonl")).end()
+    assert code == 1
+    assert errors.startswith("Gave up: the recording ")
+    assert "\n" not in errors
 
 
 def test_the_notebook_is_stored_without_results() -> None:

@@ -208,6 +208,14 @@ def decode(text: bytes) -> Record:
     return Record(kind, clock_, wall_, data, (), values)
 
 
+def seconds_between(earlier: Record, later: Record) -> float:
+    """Return how long after the one record the next came, 0 at least."""
+    # The monotonic clock counts only within what one recorder wrote: each begins with such a record.
+    anew = later.kind == "recording"
+    past = later.wall - earlier.wall if anew else later.clock - earlier.clock
+    return max(0, past) / 1e9
+
+
 def check_head(record: Record) -> None:
     """Raise RecordingError if `record`, the first of a file, does not begin a recording that can be read."""
     if record.kind not in ("recording", "lost"):

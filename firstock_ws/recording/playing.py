@@ -19,7 +19,7 @@ from firstock_ws.errors import FrameError, UsageError
 from firstock_ws.feed import frame_reader
 from firstock_ws.models import IST
 from firstock_ws.protocol import Kind
-from firstock_ws.recording.format import Record, moment_of
+from firstock_ws.recording.format import Record, moment_of, seconds_between
 from firstock_ws.recording.player import Player
 from firstock_ws.recording.reading import Reader
 
@@ -242,10 +242,7 @@ class _Pace:
         if self._last is None:
             self._due = now
         else:
-            # The monotonic clock counts only within what one recorder wrote: each begins with such a record.
-            anew = record.kind == "recording"
-            past = record.wall - self._last.wall if anew else record.clock - self._last.clock
-            self._due += max(0, past) / 1e9 / self._factor
+            self._due += seconds_between(self._last, record) / self._factor
         self._last = record
         while (left := self._due - time.monotonic()) > 0 and not self._stop.is_set():
             self._stop.wait(min(left, _SLICE))
