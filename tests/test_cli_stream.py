@@ -307,7 +307,8 @@ def test_the_view_shows_everything_where_there_is_room(full_board: Board) -> Non
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
     assert shown.index("NSE:1029") < shown.index("NSE:1000") < shown.index(OPTION)
-    assert "no quote yet: NSE:9999999\n" in shown
+    assert "no quote yet: NSE:9999999" in shown
+    assert "NSE:9999999, " not in shown
     for words in ("Greeks", "Orders", "Positions", "COMPLETE", "delta", "volume"):
         assert words in shown
 
