@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import getpass
 import hashlib
 import hmac
+import io
 import json
 import logging
 import re
@@ -18,6 +20,7 @@ import pytest
 
 from firstock_ws import IST, Session, cli
 from firstock_ws.cli.access import Access, end_of, saved_access
+from firstock_ws.cli.ask import ask
 from firstock_ws.cli.credentials import six_digits
 from firstock_ws.cli.paths import session_file
 from firstock_ws.errors import UsageError
@@ -328,3 +331,29 @@ def test_a_short_secret_gives_the_digits_of_the_standard(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pyotp, "TOTP", Fixed)
     assert six_digits(secret) == f"{number % 10**6:06}"
+
+
+def test_a_terminal_that_would_show_a_secret_is_not_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Showing(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Showing("my-Pass-word-1\n"))
+    monkeypatch.setattr(getpass, "getpass", getpass.fallback_getpass)
+    with pytest.raises(UsageError, match="FIRSTOCK_PASSWORD"):
+        ask("Password", "FIRSTOCK_PASSWORD", secret=True)
+
+
+def test_the_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Ended(""))
+    with pytest.raises(UsageError, match="FIRSTOCK_USER_ID"):
+        ask("User id", "FIRSTOCK_USER_ID")
+
+
+def test_a_profile_is_named_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["login", "--save-profile", "a/b"]) == 2
+    assert "letters" in said(capsys)[1]

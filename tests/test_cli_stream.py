@@ -248,6 +248,13 @@ def test_no_color(no_color: str, broker: Simulator) -> None:
     assert bool(colours) is not bool(no_color)
 
 
+def test_a_terminal_without_the_signs_shows_others(broker: Simulator) -> None:
+    with Terminal("stream", NIFTY, environment={"PYTHONIOENCODING": "latin-1"}) as terminal:
+        terminal.wait_for("? connected")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+
+
 def test_a_terminal_that_can_do_nothing_gets_lines(broker: Simulator) -> None:
     with Terminal("stream", NIFTY, environment={"TERM": "dumb"}) as terminal:
         terminal.wait_for(f"quote {NIFTY} last_price")
