@@ -97,6 +97,13 @@ def test_a_whole_day_at_a_terminal(broker: Simulator) -> None:
     }
 
 
+def test_a_folder_that_others_can_look_into_is_closed(broker: Simulator) -> None:
+    folder = session_file().parent
+    folder.mkdir(mode=0o755, parents=True)
+    keep(broker, datetime.now(IST))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
 def test_ctrl_c_at_a_prompt(broker: Simulator) -> None:
     with Terminal("login", "--user-id", "AB1234", *at(broker)) as terminal:
         terminal.wait_for("Password: ")

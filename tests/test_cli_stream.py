@@ -52,6 +52,9 @@ class Child:
             stderr=subprocess.PIPE,
             text=True,
         )
+        # Reading a line has no deadline of its own.
+        self._late = threading.Timer(SLOW, self.process.kill)
+        self._late.start()
 
     def line(self, start: str) -> str:
         """Read on to the first line that begins so."""
@@ -72,6 +75,7 @@ class Child:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._late.cancel()
         self.process.kill()
         self.process.communicate()
 
@@ -316,6 +320,7 @@ def test_the_view_shows_everything_where_there_is_room(full_board: Board) -> Non
     assert shown.index("NSE:1029") < shown.index("NSE:1000") < shown.index(OPTION)
     assert "no quote yet: NSE:9999999" in shown
     assert "NSE:9999999, " not in shown
+    assert "make the terminal higher" not in shown
     for words in ("Greeks", "Orders", "Positions", "COMPLETE", "delta", "volume"):
         assert words in shown
 
