@@ -120,17 +120,23 @@ class Rest:
         Raises:
             ServerError: there was no answer, or none in time; the text is ours.
         """
+        status, body, headers = self._in_time(what, lambda: self._post(what, fields))
+        waits, date = headers.get("Retry-After"), headers.get("Date")
+        return Answer(status, _object(body), retry_after_seconds(waits), epoch_of_date(date))
+
+    def _post(self, what: str, fields: Mapping[str, str | Secret]) -> Posted | str:
         # Here, not above: requests takes longer to import than all the rest, and a stream can do without.
         from firstock_ws.posting import post
 
+        # In a step of its own, which is over when an error is raised: its traceback must not hold the secrets.
         payload = {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
-        url = f"{self._base_url}/{what}"
-        status, body, headers = self._in_time(
-            what,
-            lambda: post(url, payload, context=self._context, timeout=self._timeout, watch=self._lines.watch),
+        return post(
+            f"{self._base_url}/{what}",
+            payload,
+            context=self._context,
+            timeout=self._timeout,
+            watch=self._lines.watch,
         )
-        waits, date = headers.get("Retry-After"), headers.get("Date")
-        return Answer(status, _object(body), retry_after_seconds(waits), epoch_of_date(date))
 
     def fetch(self, what: str, headers: Mapping[str, str], limit: int) -> tuple[int, bytes, Mapping[str, str]]:
         """Get the file `what`; return status, body and headers of the answer, whatever it says.

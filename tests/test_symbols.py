@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 
 from firstock_ws import FirstockError, ServerError, UnknownSymbolError, UsageError
@@ -24,6 +25,7 @@ from firstock_ws.simulator import Simulator
 from firstock_ws.symbols import Symbol, SymbolMaster
 from firstock_ws.symbols import source as source_module
 from firstock_ws.symbols.source import is_this_computer, next_due
+from firstock_ws.symbols.store import default_folder
 from firstock_ws.symbols.table import BadFileError, Table
 from tests.conftest import ClientMaker
 from tests.support import DEADLINE, Watched, connect
@@ -220,6 +222,12 @@ def test_another_folder(make_master: MasterMaker, tmp_path: Path) -> None:
     assert kept_files() == {}
 
 
+def test_the_folder_is_the_users_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert default_folder() == tmp_path / "cache"
+    monkeypatch.delenv("FIRSTOCK_WS_CACHE_DIR")
+    assert default_folder() == platformdirs.user_cache_path("firstock-ws", appauthor=False)
+
+
 def test_files_are_due_at_eight_in_the_morning() -> None:
     def due(*moment: int) -> datetime:
         return datetime.fromtimestamp(next_due(datetime(*moment, tzinfo=IST).timestamp()), IST)  # type: ignore[misc]
@@ -249,7 +257,7 @@ def test_a_master_that_lives_for_days_renews_its_files(
 def test_offline_with_an_old_file(
     sim: Simulator, make_master: MasterMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_master().load("NSE")
+    make_master().load("NSE", "Indices")
     make_older("NSE", days=3)
     sim.stop()
     master = make_master()
@@ -261,6 +269,8 @@ def test_offline_with_an_old_file(
     assert master.files["NSE"].loaded_from == "stale cache"
     assert master.age is not None
     assert master.age >= timedelta(days=3)
+    with pytest.raises(UnknownSymbolError, match="could not be renewed"):
+        master["NSE:NEWLY-LISTED-EQ"]
     # Not at each look-up again.
     caplog.clear()
     assert "NSE:INFY-EQ" in master
@@ -403,17 +413,25 @@ def test_bad_rows_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> 
         b"NSE,1,1,AGAIN-EQ,,,,",
         b"NSE,8,1,H\xe9-EQ,,,,",
         b"NSE,9,1,I-EQ,,,0.05,1e3",
+        b"NSE,90,1," + b"X" * 200_000 + b",,,,",
         b"NSE,10,1,J-EQ,,,0.05,100",
         b"NSE,11,1,K-EQ,,,0.05,100",
+        b"NSE,12,1,L-EQ,,,0.05,100",
     ]
     table = Table("NSE", b"\xef\xbb\xbf" + HEADER + b"\n".join(rows))
-    assert (len(table), table.skipped) == (6, 6)
-    assert "6 rows of the symbol file NSE" in caplog.text
+    assert (len(table), table.skipped) == (7, 7)
+    assert "7 rows of the symbol file NSE" in caplog.text
     first, odd = (table.find("NSE", name) for name in ("A-EQ", "G-EQ"))
     assert first is not None
     assert odd is not None
     assert table.symbol(first).company_name == "A, B AND C"
     assert table.symbol(odd) == Symbol("NSE:7", "NSE", "7", "G-EQ", "equity")
+
+
+def test_a_row_that_no_reader_takes_is_left_out_as_well() -> None:
+    table = Table("NSE", HEADER + b"NSE,1,1," + b"X" * 200_000 + b",,,,\nNSE,2,1,B-EQ,,,,\n")
+    assert [table.symbol(row).token for row in table.rows()] == ["2"]
+    assert table.skipped == 1
 
 
 def test_odd_cells_of_contracts_are_none() -> None:

@@ -31,6 +31,9 @@ class Simulator(Observing, Faults, RestFaults):
     the instrument and the number of steps it made, the time fields too (a virtual clock that starts at
     2026-01-02 09:15:00 IST). Without one it is random and on the wall clock.
 
+    Over REST it also serves symbol files: what trades, by name, with contracts that expire after its own clock's
+    day. They depend on that day alone.
+
     Args:
         users: jKey by userId; the first one is :attr:`user_id`.
         host: Address to listen on.

@@ -201,6 +201,12 @@ class SymbolMaster:
         matches = tuple(table.symbol(row).name for table, row in near)
         meant = " or ".join(map(repr, matches))
         hint = f"did you mean {meant}?" if matches else "look for it with search(...) of client.symbols"
+        old = [
+            file for file in map(self.files.get, _files_of(exchange)) if file and file.loaded_from == "stale cache"
+        ]
+        if old:
+            since = min(file.checked_at for file in old)
+            hint += f" (the symbol file is of {since:%d-%b-%Y}, and could not be renewed)"
         return UnknownSymbolError(f"{exchange} has no symbol {wanted!r}: {hint}", name=name, matches=matches)
 
     # --- many ----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from firstock_ws.symbols.symbol import INDICES, Columns, Row, Symbol
 
 logger = get_logger("firstock_ws.symbols")
 
+_NO_ROW = ("",)
 _BAD_SHARE = 0.5
 """A file of which more rows than this make no sense is none."""
 
@@ -60,7 +61,7 @@ class Table:
         # Line by line where there are quotation marks: one that is never closed must not swallow what follows.
         quoted = '"' in text
         del text
-        self._read(_each_line(lines[1:]) if quoted else csv.reader(lines[1:]))
+        self._read(_each_line(lines[1:]) if quoted else _each_row(csv.reader(lines[1:])))
         if not len(self):
             raise BadFileError("it has no row that makes sense")
         if self.skipped > _BAD_SHARE * (len(self) + self.skipped):
@@ -137,4 +138,14 @@ class Table:
 
 def _each_line(lines: Iterable[str]) -> Iterator[Row]:
     for line in lines:
-        yield from csv.reader([line])
+        yield from _each_row(csv.reader([line]))
+
+
+def _each_row(reader: Iterator[Row]) -> Iterator[Row]:
+    while True:
+        try:
+            yield from reader
+        except csv.Error:
+            yield _NO_ROW
+        else:
+            return
