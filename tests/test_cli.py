@@ -210,7 +210,7 @@ def test_the_demo_on_a_terminal() -> None:
     assert "SIMULATED DATA" in shown
     assert "● connected" in shown
     assert "reconnects 1" in shown
-    assert "NFO:35000" in shown
+    assert "SENSEX" in shown
     assert "connections 2" in shown
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import getpass
 import hashlib
 import hmac
+import io
 import json
 import logging
 import re
@@ -18,6 +20,7 @@ import pytest
 
 from firstock_ws import IST, Session, cli
 from firstock_ws.cli.access import Access, end_of, saved_access
+from firstock_ws.cli.ask import ask
 from firstock_ws.cli.credentials import six_digits
 from firstock_ws.cli.paths import session_file
 from firstock_ws.errors import UsageError
@@ -92,6 +95,13 @@ def test_a_whole_day_at_a_terminal(broker: Simulator) -> None:
         "url": broker.url,
         "rest_url": broker.rest_url,
     }
+
+
+def test_a_folder_that_others_can_look_into_is_closed(broker: Simulator) -> None:
+    folder = session_file().parent
+    folder.mkdir(mode=0o755, parents=True)
+    keep(broker, datetime.now(IST))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_ctrl_c_at_a_prompt(broker: Simulator) -> None:
@@ -328,3 +338,29 @@ def test_a_short_secret_gives_the_digits_of_the_standard(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(pyotp, "TOTP", Fixed)
     assert six_digits(secret) == f"{number % 10**6:06}"
+
+
+def test_a_terminal_that_would_show_a_secret_is_not_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Showing(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Showing("my-Pass-word-1\n"))
+    monkeypatch.setattr(getpass, "getpass", getpass.fallback_getpass)
+    with pytest.raises(UsageError, match="FIRSTOCK_PASSWORD"):
+        ask("Password", "FIRSTOCK_PASSWORD", secret=True)
+
+
+def test_the_end_of_input_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ended(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Ended(""))
+    with pytest.raises(UsageError, match="FIRSTOCK_USER_ID"):
+        ask("User id", "FIRSTOCK_USER_ID")
+
+
+def test_a_profile_is_named_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["login", "--save-profile", "a/b"]) == 2
+    assert "letters" in said(capsys)[1]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from firstock_ws import Replay, cli
+from firstock_ws import FirstockWS, Replay, cli
 from firstock_ws.simulator import Simulator
-from tests.cli_support import Terminal, free_of_secrets, logged_in, run
-from tests.support import KEY
+from tests.cli_support import COMMAND, SLOW, Terminal, free_of_secrets, logged_in, run
+from tests.support import DEADLINE, KEY, Watched
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -113,6 +115,25 @@ def test_a_key_that_dies_ends_a_recording(broker: Simulator, tmp_path: Path) -> 
     assert KEY not in path.read_text()
 
 
+def test_a_recording_is_served(recording: Path) -> None:
+    command = [*COMMAND, "replay", str(recording), "--port", "0", "--speed", "max"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[0]
+            client = FirstockWS("X", "any-key-will-do", url=url, tokens=[RELIANCE], reconcile=False)
+            watched = Watched(client)
+            with client:
+                client.connect(DEADLINE)
+                assert watched.wait("on_quote")[0].instrument == RELIANCE
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=SLOW)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    free_of_secrets(err)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -122,6 +143,8 @@ def test_a_key_that_dies_ends_a_recording(broker: Simulator, tmp_path: Path) -> 
         (["replay", "DAY", "--speed", "0"], 2, "--speed"),
         (["replay", "DAY", "--speed", "fast"], 2, "--speed"),
         (["replay", "DAY", "--start", "soon"], 2, "09:30"),
+        (["replay", "DAY", "--port", "0", "--json"], 2, "--port"),
+        (["replay", "DAY", "--port", "70000"], 2, "65535"),
         (["replay", "DAY", "--fields", "price"], 2, "price"),
     ],
 )

@@ -52,6 +52,9 @@ class Child:
             stderr=subprocess.PIPE,
             text=True,
         )
+        # Reading a line has no deadline of its own.
+        self._late = threading.Timer(SLOW, self.process.kill)
+        self._late.start()
 
     def line(self, start: str) -> str:
         """Read on to the first line that begins so."""
@@ -72,6 +75,7 @@ class Child:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._late.cancel()
         self.process.kill()
         self.process.communicate()
 
@@ -117,7 +121,7 @@ def test_names_instead_of_tokens(broker: Simulator) -> None:
     quotes = [line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "quote"]
     assert {quote["instrument"]: quote["symbol"] for quote in quotes} == {
         RELIANCE: "RELIANCE-EQ",
-        NIFTY: "NIFTY 50",
+        NIFTY: "Nifty 50",
     }
 
 
@@ -134,7 +138,7 @@ def test_the_shell_completes_what_is_known(broker: Simulator, monkeypatch: pytes
     assert complete_instrument("NSE:RELI") == []
     SymbolMaster(broker.rest_url).load("NSE", "Indices")
     assert "NSE:RELIANCE-EQ" in complete_instrument("nse:reli")
-    assert "NSE:NIFTY 50" in complete_instrument("NSE:NIFTY 5")
+    assert "NSE:Nifty 50" in complete_instrument("NSE:NIFTY 5")
     assert len(complete_instrument("NSE:")) <= 50
     monkeypatch.setenv("_FIRSTOCK_WS_COMPLETE", "complete_bash")
     assert complete_instrument("N") == []
@@ -248,6 +252,13 @@ def test_no_color(no_color: str, broker: Simulator) -> None:
     assert bool(colours) is not bool(no_color)
 
 
+def test_a_terminal_without_the_signs_shows_others(broker: Simulator) -> None:
+    with Terminal("stream", NIFTY, environment={"PYTHONIOENCODING": "latin-1"}) as terminal:
+        terminal.wait_for("? connected")
+        terminal.type("\x03")
+        assert terminal.end() == 130
+
+
 def test_a_terminal_that_can_do_nothing_gets_lines(broker: Simulator) -> None:
     with Terminal("stream", NIFTY, environment={"TERM": "dumb"}) as terminal:
         terminal.wait_for(f"quote {NIFTY} last_price")
@@ -279,7 +290,7 @@ def full_board(sim: Simulator, make_client: ClientMaker) -> Board:
     connect(client, sim)
     for _ in range(10):
         sim.place_order(RELIANCE, quantity=5)
-    board = Board("AB1234 at 127.0.0.1", ["NSE:9999999", *reversed(wanted)])
+    board = Board("AB1234 at 127.0.0.1", ["nse:9999999|" + wanted[-1], *reversed(wanted)])
 
     def full() -> bool:
         board.apply(collector.take(0))
@@ -308,6 +319,8 @@ def test_the_view_shows_everything_where_there_is_room(full_board: Board) -> Non
     shown = console.file.getvalue()
     assert shown.index("NSE:1029") < shown.index("NSE:1000") < shown.index(OPTION)
     assert "no quote yet: NSE:9999999" in shown
+    assert "NSE:9999999, " not in shown
+    assert "make the terminal higher" not in shown
     for words in ("Greeks", "Orders", "Positions", "COMPLETE", "delta", "volume"):
         assert words in shown
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from firstock_ws.cli.access import Access, check_addresses, clock, find_access
 from firstock_ws.cli.credentials import gather, open_values
-from firstock_ws.cli.profiles import read_profile, write_profile
+from firstock_ws.cli.profiles import check_name, read_profile, write_profile
 from firstock_ws.errors import AuthenticationError, FirstockError, ServerError, UsageError
 from firstock_ws.models import IST
 from firstock_ws.protocol import V1_URL, V2_URL
@@ -26,6 +26,8 @@ def run_login(given: Mapping[str, str | None], profile: str | None, save_profile
         profile: name of the profile to read.
         save_profile: name of the profile to write.
     """
+    if save_profile is not None:
+        check_name(save_profile)
     kept: dict[str, str] = {}
     if profile is not None:
         kept, strange = read_profile(profile)

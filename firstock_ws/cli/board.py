@@ -22,7 +22,7 @@ class Board:
         """
         Args:
             title: said above the table.
-            wanted: instruments in the order to show them.
+            wanted: instruments, as the user wrote them, in the order to show them.
         """
         self.title = title
         self.clock: Callable[[], datetime] = now_in_india
@@ -36,7 +36,7 @@ class Board:
         # Of the connection; orders and positions have tables of their own.
         self.happenings: deque[tuple[datetime, str]] = deque(maxlen=50)
         self.last_at: datetime | None = None
-        self._wanted = list(wanted)
+        self._wanted = [part.strip().upper() for words in wanted for part in words.split("|")]
         self._connections = 0
 
     def apply(self, events: Iterable[Event]) -> None:
@@ -74,16 +74,21 @@ class Board:
         """Return the quotes as the user named them, others behind."""
         places = {name: place for place, name in enumerate(self._wanted)}
         last = len(places)
+        return sorted(
+            self.quotes.values(), key=lambda quote: min(places.get(name, last) for name in _names(quote))
+        )
 
-        def place(quote: Quote) -> int:
-            symbol = getattr(quote, "symbol", None)
-            found = places.get(quote.instrument)
-            return places.get(f"{quote.exchange}:{symbol}", last) if found is None else found
-
-        return sorted(self.quotes.values(), key=place)
+    def name_of(self, instrument: str) -> str:
+        """Return what to call an instrument: its trading symbol where that is known."""
+        quote = self.quotes.get(instrument)
+        return (quote.symbol if quote is not None else None) or instrument
 
     def waiting(self) -> list[str]:
         """Return the names of which no quote has come yet."""
-        known = {quote.instrument for quote in self.quotes.values()}
-        known |= {f"{quote.exchange}:{getattr(quote, 'symbol', None)}" for quote in self.quotes.values()}
+        known = {name for quote in self.quotes.values() for name in _names(quote)}
         return [name for name in self._wanted if name not in known]
+
+
+def _names(quote: Quote) -> tuple[str, str]:
+    """Return what a user may have called the instrument of `quote`, in capitals."""
+    return quote.instrument.upper(), f"{quote.exchange}:{quote.symbol}".upper()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 from rich.console import Console
 
 from firstock_ws.cli.board import Board
@@ -10,23 +12,26 @@ from firstock_ws.cli.live import closing, has_ended, show
 from firstock_ws.cli.output import choose_output
 from firstock_ws.client import FirstockWS
 from firstock_ws.simulator import Simulator
+from firstock_ws.symbols import SymbolMaster
 
 NOTICE = "SIMULATED DATA: a made-up market from this computer, not the exchange's."
-INSTRUMENTS = ("NSE:26000", "NSE:26009", "BSE:1", "NSE:2885", "NSE:1594", "NFO:35000")
+NAMES = ("NSE:NIFTY 50", "NSE:NIFTY BANK", "BSE:SENSEX", "NSE:RELIANCE-EQ", "NSE:INFY-EQ", "NSE:SBIN-EQ")
 
 
 def run_demo(*, seconds: float, wire: str) -> int:
     """Run the demo for `seconds` on wire ``"v1"`` or ``"v2"``; return the exit code."""
     console = Console()
-    board = Board(NOTICE, INSTRUMENTS)
+    board = Board(NOTICE, NAMES)
     output = choose_output(board, as_json=False, fields=None)
     collector = Collector(newest_only=output.newest_only)
     _say(console, NOTICE)
-    with Simulator(rate=30.0, order_interval=2.0) as simulator:
+    # Its symbol files are as made up as all else: they are not kept.
+    with Simulator(rate=30.0, order_interval=2.0) as simulator, tempfile.TemporaryDirectory() as folder:
         client = FirstockWS(
             simulator.user_id,
             simulator.jkey,
-            tokens=INSTRUMENTS,
+            tokens=NAMES,
+            symbols=SymbolMaster(simulator.rest_url, cache_dir=folder),
             url=simulator.url_v2 if wire == "v2" else simulator.url,
             rest_url=simulator.rest_url,
         )

@@ -84,9 +84,8 @@ def _examine(url: str | None, rest_url: str | None) -> Iterator[Finding]:
         )
     yield check_symbols(rest_url)
     # A key is shown to nobody but the server it is from.
-    usable = access if access is not None and _is_alive(access) and access.url == url else None
-    if usable is not None and usable.rest_url != rest_url:
-        usable = None
+    at_home = access is not None and (access.url, access.rest_url) == (url, rest_url)
+    usable = access if access is not None and at_home and _is_alive(access) else None
     yield from _network(url, rest_url, usable)
 
 

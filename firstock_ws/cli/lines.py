@@ -21,9 +21,9 @@ def value_of(quote: Quote, name: str, now: datetime) -> Any:
     return None if quote.feed_time is None else round((now - quote.feed_time).total_seconds(), 3)
 
 
-def name_of(thing: Quote | OptionGreeks) -> str:
+def name_of(quote: Quote) -> str:
     """Return what to call the instrument: its trading symbol where that is known."""
-    return getattr(thing, "symbol", None) or thing.instrument
+    return quote.symbol or quote.instrument
 
 
 # --- for people --------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def describe_position(position: PositionUpdate) -> str:
 def _greeks(event: Event, fields: Sequence[str]) -> str:
     values = ((name, getattr(event.data, name)) for name in _GREEKS)
     return " ".join(
-        ["greeks", name_of(event.data), *(f"{name} {value:g}" for name, value in values if value is not None)]
+        ["greeks", event.data.instrument, *(f"{name} {value:g}" for name, value in values if value is not None)]
     )
 
 
@@ -103,7 +103,7 @@ def _values(event: Event, fields: Sequence[str] | None) -> dict[str, Any]:
         if fields is None:
             return data.to_dict()
         chosen = {name: value_of(data, name, event.at) for name in fields}
-        return {"instrument": data.instrument, "symbol": getattr(data, "symbol", None), **chosen}
+        return {"instrument": data.instrument, "symbol": data.symbol, **chosen}
     if isinstance(data, (OrderUpdate, PositionUpdate, OptionGreeks)):
         return data.to_dict()
     at = {"time": event.at}

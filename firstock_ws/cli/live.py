@@ -36,7 +36,8 @@ def make_client(
     client = FirstockWS(access.session.user_id, access.session.jkey, url=access.url, rest_url=access.rest_url)
     for name, callback in (collector.callbacks() if collector is not None else {}).items():
         setattr(client, name, callback)
-    options = [name for name in instruments if name.partition(":")[0] in _DERIVATIVES]
+    names = [part.strip() for words in instruments for part in words.split("|")]
+    options = [name for name in names if name.partition(":")[0].upper() in _DERIVATIVES]
     if greeks and not options:
         raise UsageError("--greeks needs an option among the instruments: NFO:... or BFO:...")
     with bad_input():

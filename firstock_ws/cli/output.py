@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import select
 import sys
 import time
@@ -120,6 +121,9 @@ def choose_output(
     console = Console()
     # Not is_terminal alone: FORCE_COLOR makes that of a pipe, too.
     if sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal and not lines_wanted:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # Better a question mark than an end, where the terminal has no such sign.
+            sys.stdout.reconfigure(errors="replace")
         return Screen(board, console, fields)
     return Lines(lambda event: in_words(event, fields or LINE_FIELDS), sys.stdout)
 

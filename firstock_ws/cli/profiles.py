@@ -18,7 +18,7 @@ def read_profile(name: str) -> tuple[dict[str, str], list[str]]:
     Raises:
         UsageError: there is no such profile, or it is no JSON object.
     """
-    path = profile_file(_checked(name))
+    path = profile_file(check_name(name))
     values = None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -39,14 +39,15 @@ def write_profile(name: str, values: dict[str, str]) -> str:
         UsageError: `name` is no name.
         OSError: it can't be written.
     """
-    path = profile_file(_checked(name))
+    path = profile_file(check_name(name))
     path.parent.mkdir(parents=True, exist_ok=True)
     kept = {key: value for key, value in values.items() if key in NAMES and value}
     path.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     return str(path)
 
 
-def _checked(name: str) -> str:
+def check_name(name: str) -> str:
+    """Return `name` if it can be a profile's; raise UsageError if not."""
     if not _NAME.fullmatch(name):
         raise UsageError("a profile's name is letters, digits, - and _, such as main")
     return name

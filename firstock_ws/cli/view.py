@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from firstock_ws.cli.board import Board
-from firstock_ws.cli.lines import name_of
 from firstock_ws.models import IST, OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.tables import DEFAULT_FIELDS, quotes_table
 
@@ -160,7 +159,8 @@ def _greeks(board: Board) -> _Part:
     names = ("delta", "gamma", "theta", "vega", "rho", "implied_volatility")
     columns = (("instrument", False), *(("IV" if name == names[-1] else name, True) for name in names))
     rows: list[list[RenderableType]] = [
-        [name_of(greeks), *(_number(greeks, name) for name in names)] for greeks in board.greeks.values()
+        [board.name_of(greeks.instrument), *(_number(greeks, name) for name in names)]
+        for greeks in board.greeks.values()
     ]
     return _Part("Greeks", columns, rows)
 
