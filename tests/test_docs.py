@@ -337,25 +337,33 @@ def test_every_error_has_its_section() -> None:
     assert set(re.findall(r"\w+Error", tree)) - {"TimeoutError"} == set(errors.__all__)
 
 
-def templates() -> list[str]:
-    """All texts of the package of some length, each part between two values by itself."""
-    pieces: list[str] = []
-    for path in (ROOT / "firstock_ws").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                pieces.append(node.value)
-    return [piece.strip() for piece in pieces if len(piece.strip()) >= 12]
+GRAM = 12
+
+
+def grams_of_the_package() -> set[str]:
+    """All runs of so many signs in the texts of the package; values in a text part it."""
+    texts = [
+        node.value
+        for path in (ROOT / "firstock_ws").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    return {text[at : at + GRAM] for text in texts for at in range(len(text) - GRAM + 1)}
 
 
 def test_the_messages_are_those_of_the_code() -> None:
-    known = templates()
+    known = grams_of_the_package()
     sections = PAGES["errors.md"].partition("## UsageError")[2]
     messages = re.findall(r"^\| `([^`]+)`", sections, re.MULTILINE)
     assert len(messages) >= 30
     for message in messages:
-        parts = [part.strip() for part in message.split("…")]
-        good = any(piece in part or (len(part) >= 12 and part in piece) for part in parts for piece in known)
-        assert good, f"{message!r} is no text of the package"
+        rest = list(message)
+        for at in range(len(message) - GRAM + 1):
+            if message[at : at + GRAM] in known:
+                rest[at : at + GRAM] = "|" * GRAM
+        # What is left are values, such as a host or a number.
+        strange = re.findall(r"[A-Za-z ,]{14,}", "".join(rest))
+        assert strange == [], f"{message!r} is no text of the package"
 
 
 # --- the command line --------------------------------------------------------------------------------------
@@ -410,3 +418,9 @@ def test_every_sample_is_a_recipe_and_every_recipe_a_sample() -> None:
 def test_pages_tell_no_path_of_a_computer() -> None:
     for page, text in PAGES.items():
         assert not re.search(r"(?<![\w.:/])/(tmp|work|root|home)/", text), page
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    assert [link for link in links if link and not (ROOT / link).exists()] == []
