@@ -32,6 +32,7 @@ PAGES = {
 }
 PUBLIC_MODULES = (
     "firstock_ws",
+    "firstock_ws.bars",
     "firstock_ws.errors",
     "firstock_ws.models",
     "firstock_ws.recording",
