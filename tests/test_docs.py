@@ -241,7 +241,7 @@ def run(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Sample]]:
         path.write_text(code, encoding="utf-8")
         names = ("USER_ID", "PASSWORD", "VENDOR_CODE", "API_KEY")
         settings = {f"FIRSTOCK_{name}": USER_ID for name in names}
-        samples.append(Sample(str(path), **settings, FIRSTOCK_WS_CACHE_DIR=str(tmp_path)))
+        samples.append(Sample(tmp_path, str(path), **settings, FIRSTOCK_WS_CACHE_DIR=str(tmp_path)))
         return samples[-1]
 
     yield start
@@ -335,7 +335,7 @@ def test_every_error_has_its_section() -> None:
     sections = set(re.findall(r"^## (\w+Error)$", text, re.MULTILINE))
     assert sections == set(errors.__all__) - {"FirstockError"}
     tree = text.split("```")[1]
-    assert set(re.findall(r"\w+Error", tree)) - {"TimeoutError"} == set(errors.__all__)
+    assert set(re.findall(r"\w+Error", tree)) - {"TimeoutError", "ValueError"} == set(errors.__all__)
 
 
 GRAM = 12

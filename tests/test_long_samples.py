@@ -38,7 +38,7 @@ def weeks(sim: Simulator, tmp_path: Path) -> Iterator[Sample]:
         "FIRSTOCK_VENDOR_CODE": "vendor",
         "FIRSTOCK_SESSION_FILE": str(tmp_path / "session.json"),
     }
-    sample = Sample("run_for_weeks.py", **settings)
+    sample = Sample(tmp_path, "run_for_weeks.py", **settings)
     yield sample
     sample.dispose()
 
@@ -91,8 +91,8 @@ def test_run_for_weeks_ends_when_the_login_is_refused(sim: Simulator, weeks: Sam
     assert logins(sim) == 2
 
 
-def test_run_for_weeks_names_what_is_missing() -> None:
-    sample = Sample("run_for_weeks.py", FIRSTOCK_USER_ID=USER_ID)
+def test_run_for_weeks_names_what_is_missing(tmp_path: Path) -> None:
+    sample = Sample(tmp_path, "run_for_weeks.py", FIRSTOCK_USER_ID=USER_ID)
     code, errors = sample.end()
     sample.dispose()
     assert code == 2

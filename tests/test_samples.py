@@ -45,9 +45,10 @@ def environment(**settings: str) -> dict[str, str]:
 class Sample:
     """A sample in a process of its own. Two threads read its output, so that no full pipe holds it up."""
 
-    def __init__(self, name: str, *arguments: str, **settings: str) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: str, **settings: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", str(SAMPLES / name), *arguments],
+            cwd=folder,
             env=environment(**settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -120,13 +121,13 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def start(sim: Simulator) -> Iterator[Callable[..., Sample]]:
+def start(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Sample]]:
     """A function that starts a sample against the simulator; `url` and the like replace settings."""
     samples: list[Sample] = []
 
     def start_sample(name: str, *arguments: str, **settings: str) -> Sample:
         settings = {"FIRSTOCK_URL": sim.url, "FIRSTOCK_USER_ID": USER_ID, "FIRSTOCK_JKEY": KEY, **settings}
-        samples.append(Sample(name, *arguments, **settings))
+        samples.append(Sample(tmp_path, name, *arguments, **settings))
         return samples[-1]
 
     # A shell's background job ignores SIGINT, and its children would inherit that.
