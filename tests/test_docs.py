@@ -126,7 +126,7 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path, built: dict[Path, Pag
         (path.name, address) for path, page in built.items() for address in page.loads if urlsplit(address).netloc
     }
     assert elsewhere == set()
-    for sheet in site.rglob("*.css"):
+    for sheet in (*site.rglob("*.css"), *site.rglob("*.svg")):
         assert not re.search(r"(url\(|@import )[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
     # What makes the theme's script load something: diagrams, and figures of a repository.
     for page in built.values():
