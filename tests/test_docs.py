@@ -30,7 +30,16 @@ PAGES = {
     for path in sorted(DOCS.rglob("*.md"))
     if path.name not in WRITTEN_BY_PROGRAMS
 }
-PUBLIC_MODULES = ("firstock_ws", "firstock_ws.errors", "firstock_ws.models", "firstock_ws.simulator")
+PUBLIC_MODULES = (
+    "firstock_ws",
+    "firstock_ws.bars",
+    "firstock_ws.errors",
+    "firstock_ws.models",
+    "firstock_ws.recording",
+    "firstock_ws.simulator",
+    "firstock_ws.symbols",
+    "firstock_ws.tables",
+)
 """Each says in ``__all__`` what is for users."""
 
 
@@ -183,8 +192,14 @@ PROGRAMS = {
     "concepts/threads.md 0": [rf"NSE:26000 {PRICE}"] * 10,
     "migrating.md 0": [rf"NSE:2885 {PRICE} \d+"],
     "migrating.md 1": [rf"2885 {PRICE}", "COMPLETE"],
+    "recipes/symbols.md 0": [rf"RELIANCE-EQ NSE:2885 {PRICE}"],
     "migrating.md 2": [rf"NSE:26000 {PRICE}", r"\d{14} COMPLETE"],
-    "recipes/notebook.md 0": [r"<FirstockWS user_id='AB1234' state=connected .*", ".+", ".+", r"\[.*'COMPLETE'\]"],
+    "recipes/notebook.md 0": [
+        r"<FirstockWS user_id='AB1234' state=connected .*",
+        r"\[.*'COMPLETE'\]",
+        r".*Reliance.*|.*NSE:2885.*",
+        ".*NSE:26000.*",
+    ],
 }
 """What each program prints, by page and place on it."""
 END_BY_THEMSELVES = {"concepts/threads.md 0", "recipes/notebook.md 0"}
@@ -225,7 +240,8 @@ def run(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Sample]]:
         path = tmp_path / "program.py"
         path.write_text(code, encoding="utf-8")
         names = ("USER_ID", "PASSWORD", "VENDOR_CODE", "API_KEY")
-        samples.append(Sample(tmp_path, str(path), **{f"FIRSTOCK_{name}": USER_ID for name in names}))
+        settings = {f"FIRSTOCK_{name}": USER_ID for name in names}
+        samples.append(Sample(tmp_path, str(path), **settings, FIRSTOCK_WS_CACHE_DIR=str(tmp_path)))
         return samples[-1]
 
     yield start
@@ -368,7 +384,7 @@ def help_of(*command: str) -> str:
 
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-OF_ALL = {"--help", "--version", "--install-completion", "--show-completion"}
+OF_ALL = {"--debug", "--help", "--version", "--install-completion", "--show-completion"}
 
 
 def test_the_command_line_is_described_as_it_is() -> None:
