@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from firstock_ws import forgotten
 from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.dispatch import Dispatcher
-from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
+from firstock_ws.errors import AuthenticationError, ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
 from firstock_ws.instruments import Tokens
 from firstock_ws.keys import Keys, KeySource
@@ -170,6 +170,34 @@ class FirstockWS(Looking):
         for name in CALLBACK_NAMES:
             if given[name] is not None:
                 setattr(self, name, given[name])
+
+    @classmethod
+    def from_login(cls: type[_Self], **options: Any) -> _Self:
+        """Return a client for the session that ``firstock-ws login`` keeps, at the server that it belongs to.
+
+        The session is looked up before every try to connect: a client whose key has died goes on with that of the
+        next login. ``FIRSTOCK_USER_ID`` and ``FIRSTOCK_JKEY`` in the environment go before it (and perhaps
+        ``FIRSTOCK_URL``, ``FIRSTOCK_REST_URL``).
+
+        Args:
+            options: those of `FirstockWS`, but for `user_id`, `jkey`, `url` and `rest_url`.
+
+        Raises:
+            AuthenticationError: there is no session, or the night has ended it: log in.
+            UsageError: what is kept, or what the environment says, makes no sense.
+        """
+        # Here, since most programs bring a key of their own.
+        from firstock_ws.access import live_access
+
+        access = live_access()
+
+        def jkey() -> str:
+            now = live_access()
+            if (now.session.user_id, now.url) != (access.session.user_id, access.url):
+                raise AuthenticationError("firstock-ws login was for somebody else since: make a new client")
+            return now.session.jkey
+
+        return cls(access.session.user_id, jkey, url=access.url, rest_url=access.rest_url, **options)
 
     # --- coming and going ----------------------------------------------------------------------------------
 

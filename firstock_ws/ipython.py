@@ -52,7 +52,8 @@ def let_go_of(kind: type, *, but: object) -> None:
     """Take objects of `kind` that no name is bound to out of IPython's caches of results and of the last error.
 
     In ``Out``, ``_`` and the like stands what they were, as a text, from then on. Frames of the last error that
-    hold one, and this package's own, are cleared, which costs ``%debug`` their variables. Objects within containers are left.
+    hold one, and this package's own, are cleared, which costs ``%debug`` their variables. What is in containers
+    stays.
 
     Args:
         but: one that stays.

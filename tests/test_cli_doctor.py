@@ -15,8 +15,8 @@ import pytest
 import trustme
 
 from firstock_ws import IST, Session, cli
+from firstock_ws.access import Access
 from firstock_ws.cli import network
-from firstock_ws.cli.access import Access
 from firstock_ws.cli.checks import check_market
 from firstock_ws.simulator import Simulator
 from firstock_ws.symbols import SymbolMaster

@@ -18,12 +18,12 @@ from pathlib import Path
 import pyotp
 import pytest
 
-from firstock_ws import IST, Session, cli
-from firstock_ws.cli.access import Access, end_of, saved_access
+from firstock_ws import IST, AuthenticationError, FirstockWS, Session, cli
+from firstock_ws.access import Access, end_of, saved_access
 from firstock_ws.cli.ask import ask
 from firstock_ws.cli.credentials import six_digits
-from firstock_ws.cli.paths import session_file
 from firstock_ws.errors import UsageError
+from firstock_ws.paths import session_file
 from firstock_ws.simulator import Simulator
 from tests.cli_support import (
     API_KEY,
@@ -34,7 +34,7 @@ from tests.cli_support import (
     at,
     free_of_secrets,
 )
-from tests.support import KEY, closed_port
+from tests.support import KEY, Watched, closed_port
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -131,10 +131,32 @@ def test_login_whoami_logout(broker: Simulator, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("_able")
+def test_a_program_uses_the_session_of_the_command_line(
+    broker: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AuthenticationError, match="firstock-ws login"):
+        FirstockWS.from_login()
+    assert cli.main(["login", *at(broker)]) == 0
+    with FirstockWS.from_login(tokens=["NSE:RELIANCE-EQ"]) as client:
+        watched = Watched(client)
+        client.connect()
+        assert watched.wait("on_quote")[0].symbol == "RELIANCE-EQ"
+        # The client goes on with the session of a later login, which ended its own.
+        assert cli.main(["login", *at(broker)]) == 0
+        broker.reset()
+        watched.wait("on_connect", 2)
+        # But not with somebody else's.
+        monkeypatch.setenv("FIRSTOCK_USER_ID", "XY9876")
+        monkeypatch.setenv("FIRSTOCK_JKEY", "0123456789")
+        broker.reset()
+        assert "somebody else" in str(watched.wait("on_noreconnect")[0])
+
+
+@pytest.mark.usefixtures("_able")
 @pytest.mark.parametrize(
     ("name", "value", "code", "words"),
     [
-        ("FIRSTOCK_PASSWORD", "wrong", 3, "Invalid password"),
+        ("FIRSTOCK_PASSWORD", "another-word", 3, "Invalid password"),
         ("FIRSTOCK_USER_ID", "XX9999", 3, "Invalid userId"),
         ("FIRSTOCK_TOTP", "12345", 2, "neither six digits nor"),
         ("FIRSTOCK_PASSWORD", "", 2, "FIRSTOCK_PASSWORD"),

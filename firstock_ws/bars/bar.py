@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bar:
     """What one instrument did from `start` up to, and not including, `end`. Prices in rupees, times in IST."""
 
@@ -48,6 +48,13 @@ class Bar:
     def to_dict(self) -> dict[str, Any]:
         """Return all values by name."""
         return {name: getattr(self, name) for name in NAMES}
+
+    def __repr__(self) -> str:
+        names = ("open", "high", "low", "close", "volume")
+        values = [f"{name}={value}" for name in names if (value := getattr(self, name)) is not None]
+        marks = [name for name in ("partial", "gap") if getattr(self, name)] + ["not final"] * (not self.final)
+        name = self.symbol or self.instrument
+        return f"Bar({', '.join([f'{name!r} {self.start:%d %b %H:%M:%S}', *values, *marks])})"
 
 
 NAMES = tuple(field.name for field in fields(Bar))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from firstock_ws.cli.access import Access, check_addresses, clock, find_access
+from firstock_ws.access import Access, check_addresses, clock, find_access
 from firstock_ws.cli.credentials import gather, open_values
 from firstock_ws.cli.profiles import check_name, read_profile, write_profile
 from firstock_ws.errors import AuthenticationError, FirstockError, ServerError, UsageError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, time
 
 from firstock_ws._version import __version__
-from firstock_ws.cli.access import Access, clock
+from firstock_ws.access import Access, clock
 from firstock_ws.models import IST
 from firstock_ws.settings import fast_path_allowed
 

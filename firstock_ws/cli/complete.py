@@ -28,7 +28,7 @@ def complete_instrument(incomplete: str) -> list[str]:
 
 
 def _symbols(file: str, exchange: str) -> Iterator[str]:
-    from firstock_ws.cli.access import saved_access
+    from firstock_ws.access import saved_access
     from firstock_ws.errors import UsageError
     from firstock_ws.protocol import API_URL
     from firstock_ws.symbols.store import Store, default_folder

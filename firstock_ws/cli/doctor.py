@@ -12,7 +12,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from firstock_ws.cli.access import Access, check_addresses, find_access
+from firstock_ws.access import Access, check_addresses, find_access
 from firstock_ws.cli.checks import (
     FAIL,
     GOOD,

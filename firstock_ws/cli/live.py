@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from firstock_ws.cli.access import Access
+from firstock_ws.access import Access
 from firstock_ws.cli.events import Collector, Event
 from firstock_ws.cli.output import Output
 from firstock_ws.client import FirstockWS

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from firstock_ws._secrets import Secret
-from firstock_ws.cli.access import Access
+from firstock_ws.access import Access
 from firstock_ws.cli.checks import FAIL, GOOD, WARN, Finding
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError

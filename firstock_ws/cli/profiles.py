@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from firstock_ws.cli.paths import profile_file
 from firstock_ws.errors import UsageError
+from firstock_ws.paths import profile_file
 
 NAMES = ("user_id", "vendor_code", "url", "rest_url")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

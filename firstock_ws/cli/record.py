@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from firstock_ws._secrets import REDACTOR
-from firstock_ws.cli.access import live_access
+from firstock_ws.access import live_access
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.lines import in_words
 from firstock_ws.cli.live import bad_input, closing, connect, failure_in, has_ended, make_client

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from firstock_ws.access import live_access
 from firstock_ws.cells import check_fields
-from firstock_ws.cli.access import live_access
 from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.live import bad_input, closing, connect, has_ended, make_client, show

@@ -1,4 +1,4 @@
-"""Where the command line keeps things on this system."""
+"""Where the session and the profiles of the command line are kept on this system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session that commands work with: from the environment, or the one that ``login`` has kept."""
+"""The session of today: from the environment, or the one that ``firstock-ws login`` has kept."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from firstock_ws._private import read_private, write_private
 from firstock_ws._secrets import REDACTOR
-from firstock_ws.cli.paths import make_private, session_file
 from firstock_ws.errors import AuthenticationError, UsageError
 from firstock_ws.models import IST
+from firstock_ws.paths import make_private, session_file
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL, check_rest_url, check_url
 from firstock_ws.session import Session
 
