@@ -14,6 +14,7 @@ try:
 except ImportError as error:
     raise FirstockError('to_frame() needs pandas: pip install "firstock-ws[pandas]"') from error
 
+ZONE = "Asia/Kolkata"
 _TEXTS = ("instrument", "symbol", "exchange", "token")
 _TIMES = ("last_trade_time", "feed_time", "exchange_time")
 _WHOLE = (
@@ -21,9 +22,10 @@ _WHOLE = (
     *("open_interest", "total_open_interest", "bid_quantity", "ask_quantity"),
 )
 _DEPTH = ("bids", "asks", "best_bid", "best_ask")
-_PLAIN = tuple(name for name in VALUE_NAMES if name not in (*_DEPTH, *_TEXTS))
+PLAIN = tuple(name for name in VALUE_NAMES if name not in (*_DEPTH, *_TEXTS))
+"""The names of a quote's values that are a column as they are."""
 
-COLUMNS = (*_TEXTS[1:], *_PLAIN, "bid", "bid_quantity", "ask", "ask_quantity")
+COLUMNS = (*_TEXTS[1:], *PLAIN, "bid", "bid_quantity", "ask", "ask_quantity")
 """The columns of a frame of quotes. Its index is the instrument."""
 _PRICES = tuple(name for name in COLUMNS if name not in (*_TEXTS, *_TIMES, *_WHOLE))
 
@@ -36,7 +38,7 @@ def quote_row(quote: Quote) -> dict[str, object]:
         "exchange": quote.exchange,
         "token": quote.token,
     }
-    for name in _PLAIN:
+    for name in PLAIN:
         row[name] = getattr(quote, name)
     for name, level in (("bid", quote.best_bid), ("ask", quote.best_ask)):
         row[name] = level and level.price
@@ -59,7 +61,7 @@ def finish_frame(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.astype(types)
     for name in known.intersection(_TIMES):
         moments = pd.to_datetime(frame[name], utc=True)
-        frame[name] = moments.astype("datetime64[ns, UTC]").dt.tz_convert("Asia/Kolkata")
+        frame[name] = moments.astype("datetime64[ns, UTC]").dt.tz_convert(ZONE)
     return frame
 
 

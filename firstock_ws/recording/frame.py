@@ -7,37 +7,29 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from firstock_ws.client import FirstockWS
+from firstock_ws.dataframe import PLAIN, ZONE, finish_frame
 from firstock_ws.errors import RecordingError
 from firstock_ws.instruments import Named, Tokens, resolve_tokens
 from firstock_ws.models import Quote
-from firstock_ws.models.quote import VALUE_NAMES
 from firstock_ws.recording.player import Player
 
 try:
     import pandas as pd
-except ImportError:
-    raise RecordingError('to_frame() needs pandas: pip install "firstock-ws[pandas]"') from None
+except ImportError as error:
+    raise RecordingError('to_frame() needs pandas: pip install "firstock-ws[pandas]"') from error
 
 if TYPE_CHECKING:
     from firstock_ws.recording.playing import Replay
 
-ZONE = "Asia/Kolkata"
 _ROWS = 50_000
 """Rows that are held as Python objects at a time."""
-_TIMES = ("last_trade_time", "feed_time", "exchange_time")
-_WHOLE = (
-    *("last_quantity", "volume", "total_buy_quantity", "total_sell_quantity"),
-    *("open_interest", "total_open_interest", "bid_quantity", "ask_quantity"),
-)
-_DEPTH = ("bids", "asks", "best_bid", "best_ask")
 _SIDES = {
     "bid": ("best_bid", "price"),
     "bid_quantity": ("best_bid", "quantity"),
     "ask": ("best_ask", "price"),
     "ask_quantity": ("best_ask", "quantity"),
 }
-_NAMES = ("instrument", "symbol")
-COLUMNS = (*(name for name in VALUE_NAMES if name not in (*_DEPTH, *_NAMES)), *_SIDES)
+COLUMNS = (*PLAIN, *_SIDES)
 """The columns there can be beside the instrument and, where the quotes have one, the symbol."""
 
 
@@ -109,14 +101,8 @@ class _Rows:
             self._pack()
 
     def _pack(self) -> None:
-        data = pd.DataFrame.from_records(self._rows, columns=["time", "instrument", *self._columns])
-        for name in self._columns:
-            if name in _TIMES:
-                moments = pd.to_datetime(data[name], utc=True).astype("datetime64[ns, UTC]")
-                data[name] = moments.dt.tz_convert(ZONE)
-            else:
-                data[name] = data[name].astype("Int64" if name in _WHOLE else "float64")
-        self._parts.append(data)
+        data = pd.DataFrame.from_records(self._rows, columns=["time", "code", *self._columns])
+        self._parts.append(finish_frame(data))
         self._rows = []
 
     def frame(self) -> pd.DataFrame:
@@ -126,8 +112,9 @@ class _Rows:
         data = pd.concat(self._parts, ignore_index=True) if len(self._parts) > 1 else self._parts[0]
         index = pd.to_datetime(data.pop("time").astype("int64"), unit="ns", utc=True)
         data.index = pd.DatetimeIndex(index.dt.tz_convert(ZONE), name="time")
-        codes, names = data["instrument"].astype("int64"), pd.Index(list(self._codes), dtype="str")
-        data["instrument"] = pd.Categorical.from_codes(codes.to_numpy(), categories=names)
+        codes, names = data["code"].astype("int64"), pd.Index(list(self._codes), dtype="str")
+        data["code"] = pd.Categorical.from_codes(codes.to_numpy(), categories=names)
+        data = data.rename(columns={"code": "instrument"})
         if self._symbols:
             known = pd.Series(self._symbols)
             data.insert(1, "symbol", data["instrument"].astype("str").map(known).astype("category"))
