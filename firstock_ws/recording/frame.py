@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from firstock_ws.client import FirstockWS
+# It says what to install where pandas is missing.
 from firstock_ws.dataframe import PLAIN, ZONE, finish_frame
-from firstock_ws.errors import RecordingError
+
+# isort: split
+import pandas as pd
+
+from firstock_ws.client import FirstockWS
 from firstock_ws.instruments import Named, Tokens, resolve_tokens
 from firstock_ws.models import Quote
 from firstock_ws.recording.player import Player
-
-try:
-    import pandas as pd
-except ImportError as error:
-    raise RecordingError('to_frame() needs pandas: pip install "firstock-ws[pandas]"') from error
 
 if TYPE_CHECKING:
     from firstock_ws.recording.playing import Replay
@@ -114,7 +113,7 @@ class _Rows:
         data.index = pd.DatetimeIndex(index.dt.tz_convert(ZONE), name="time")
         codes, names = data["code"].astype("int64"), pd.Index(list(self._codes), dtype="str")
         data["code"] = pd.Categorical.from_codes(codes.to_numpy(), categories=names)
-        data = data.rename(columns={"code": "instrument"})
+        data.columns = pd.Index(["instrument", *self._columns])
         if self._symbols:
             known = pd.Series(self._symbols)
             data.insert(1, "symbol", data["instrument"].astype("str").map(known).astype("category"))
