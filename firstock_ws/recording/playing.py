@@ -162,7 +162,8 @@ class Replay:
 
         Raises:
             ValueError: something in `instruments` is no instrument, or in `fields` no field.
-            RecordingError: the file can't be read any more, or pandas is not installed.
+            RecordingError: the file can't be read any more.
+            FirstockError: pandas is not installed.
         """
         from firstock_ws.recording.frame import quotes_of
 
