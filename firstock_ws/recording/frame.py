@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 # It says what to install where pandas is missing.
 from firstock_ws.dataframe import PLAIN, ZONE, finish_frame
@@ -15,10 +15,8 @@ import pandas as pd
 from firstock_ws.client import FirstockWS
 from firstock_ws.instruments import Named, Tokens, resolve_tokens
 from firstock_ws.models import Quote
+from firstock_ws.recording.format import Record
 from firstock_ws.recording.player import Player
-
-if TYPE_CHECKING:
-    from firstock_ws.recording.playing import Replay
 
 _ROWS = 50_000
 """Rows that are held as Python objects at a time."""
@@ -32,7 +30,9 @@ COLUMNS = (*PLAIN, *_SIDES)
 """The columns there can be beside the instrument and, where the quotes have one, the symbol."""
 
 
-def quotes_of(recording: Replay, instruments: Tokens | None, fields: Sequence[str] | None) -> pd.DataFrame:
+def quotes_of(
+    recording: Iterable[Record], instruments: Tokens | None, fields: Sequence[str] | None
+) -> pd.DataFrame:
     """Do what `Replay.to_frame` says."""
     columns = _checked(fields)
     wanted = (
