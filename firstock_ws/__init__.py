@@ -6,6 +6,8 @@
 >>> client.run_forever()  # doctest: +SKIP
 """
 
+from typing import TYPE_CHECKING, Any
+
 from firstock_ws._version import __version__
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import (
@@ -17,8 +19,10 @@ from firstock_ws.errors import (
     FrameError,
     RateLimitError,
     ReconcileError,
+    RecordingError,
     ServerError,
     SessionLimitError,
+    UnknownSymbolError,
     UsageError,
 )
 from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -46,13 +50,36 @@ __all__ = [
     "Quote",
     "RateLimitError",
     "ReconcileError",
+    "Recorder",
+    "RecordingError",
+    "Replay",
     "ServerError",
     "Session",
     "SessionLimitError",
     "State",
     "Stats",
+    "UnknownSymbolError",
     "UsageError",
     "__version__",
     "login",
     "logout",
+    "replay",
 ]
+
+if TYPE_CHECKING:
+    from firstock_ws.recording import Recorder, Replay, replay
+
+_LAZY = {"Recorder", "Replay", "replay"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what few programs need when it is asked for."""
+    if name in _LAZY:
+        from firstock_ws import recording
+
+        return getattr(recording, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

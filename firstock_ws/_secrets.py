@@ -94,9 +94,15 @@ class Redactor(logging.Filter):
             # Longest first: a secret may be a part of another.
             self._known = tuple(sorted(set(everything), key=len, reverse=True))
 
-    def redact(self, text: str) -> str:
-        """Return `text` without any secret in it."""
+    def redact(self, text: str, least: int = 1) -> str:
+        """Return `text` without any secret in it.
+
+        Args:
+            least: letters that a secret must have; in a recording, a short one may be a word like any other.
+        """
         for spelling in self._known:
+            if len(spelling) < least:
+                break
             if spelling in text:
                 text = text.replace(spelling, MASK)
             start = spelling[:TELLING]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from firstock_ws import forgotten
 from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.dispatch import Dispatcher
-from firstock_ws.errors import ConnectTimeoutError, FirstockError, UsageError
+from firstock_ws.errors import AuthenticationError, ConnectTimeoutError, FirstockError, UsageError
 from firstock_ws.feed import Feed
-from firstock_ws.instruments import Tokens, parse_tokens
+from firstock_ws.instruments import Tokens
 from firstock_ws.keys import Keys, KeySource
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
@@ -30,6 +31,10 @@ from firstock_ws.signals import sigterm_as_ctrl_c
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.supervisor import Supervisor
+from firstock_ws.taps import Taps
+
+if TYPE_CHECKING:
+    from firstock_ws.symbols import SymbolMaster
 
 logger = get_logger("firstock_ws.client")
 
@@ -62,6 +67,7 @@ class FirstockWS(Looking):
         option_greeks_tokens: Tokens = (),
         url: str = V1_URL,
         rest_url: str | None = None,
+        symbols: SymbolMaster | None = None,
         reconcile: bool = True,
         reconcile_interval: float | None = 60.0,
         reconnect: bool = True,
@@ -93,12 +99,14 @@ class FirstockWS(Looking):
             jkey: the session key, `Session.jkey` of `login`; or a function without arguments that returns one.
                 The function is called on a background thread before every try, so that a session that dies at
                 night (about 03:00 IST) comes back in the morning.
-            tokens: instruments to stream quotes of, as for `subscribe`.
+            tokens: instruments to stream quotes of, by token or trading symbol, as for `subscribe`.
             option_greeks_tokens: instruments to stream option greeks of.
             url: `V1_URL`, `V2_URL`, or the address of a simulator. Frames of both generations are understood
                 whatever the URL. A ``ws://`` URL sends the key in the clear: for this computer only.
-            rest_url: the address of the broker's REST API, where its books of orders and positions are read; known
-                by itself for the broker's own `url`.
+            rest_url: the address of the broker's REST API, where its books of orders and positions and its symbol
+                files are read; known by itself for the broker's own `url`.
+            symbols: where trading symbols are looked up; by default a `SymbolMaster` of its own for `rest_url`,
+                made when it is first needed. Clients of one broker may share one.
             reconcile: whether to deliver, with ``source="book"``, order and position updates that the stream did
                 not tell: those of the time before a connection, or lost on the way. Needs a `rest_url`.
             reconcile_interval: seconds between two readings of the books while connected; None to read them after
@@ -124,6 +132,8 @@ class FirstockWS(Looking):
         Raises:
             ValueError: an argument is out of range; the text says which and what to give.
             TypeError: an argument is of the wrong type.
+            UnknownSymbolError: no instrument has a name in `tokens`.
+            ServerError: a name in `tokens` needs a symbol file that can't be had.
         """
         self._settings = Settings(
             url=url,
@@ -149,15 +159,45 @@ class FirstockWS(Looking):
         self._owner = Owner(self, forgotten.keeps_itself)
         self._keys = Keys(self._owner.key_source(jkey))
         self._subscriptions = Subscriptions()
-        self._subscriptions.add_quotes(parse_tokens(tokens))
-        self._subscriptions.add_greeks(parse_tokens(option_greeks_tokens))
+        self._symbols = symbols
         self._subscribing = threading.Lock()
+        self._taps = Taps()
         self._wire(Dispatcher(self._owner.call, max_pending, kept=self._owner.kept))
         forgotten.watch(self, self.user_id, self._lifecycle)
+        self._want_quotes(tokens)
+        self._want_greeks(option_greeks_tokens)
         given = locals()
         for name in CALLBACK_NAMES:
             if given[name] is not None:
                 setattr(self, name, given[name])
+
+    @classmethod
+    def from_login(cls: type[_Self], **options: Any) -> _Self:
+        """Return a client for the session that ``firstock-ws login`` keeps, at the server that it belongs to.
+
+        The session is looked up before every try to connect: a client whose key has died goes on with that of the
+        next login. ``FIRSTOCK_USER_ID`` and ``FIRSTOCK_JKEY`` in the environment go before it (and perhaps
+        ``FIRSTOCK_URL``, ``FIRSTOCK_REST_URL``).
+
+        Args:
+            options: those of `FirstockWS`, but for `user_id`, `jkey`, `url` and `rest_url`.
+
+        Raises:
+            AuthenticationError: there is no session, or the night has ended it: log in.
+            UsageError: what is kept, or what the environment says, makes no sense.
+        """
+        # Here, since most programs bring a key of their own.
+        from firstock_ws.access import live_access
+
+        access = live_access()
+
+        def jkey() -> str:
+            now = live_access()
+            if (now.session.user_id, now.url) != (access.session.user_id, access.url):
+                raise AuthenticationError("firstock-ws login was for somebody else since: make a new client")
+            return now.session.jkey
+
+        return cls(access.session.user_id, jkey, url=access.url, rest_url=access.rest_url, **options)
 
     # --- coming and going ----------------------------------------------------------------------------------
 
@@ -252,14 +292,36 @@ class FirstockWS(Looking):
 
     # --- inside --------------------------------------------------------------------------------------------
 
-    def _wire(self, dispatcher: Dispatcher) -> None:
-        """Make the way from frames to `dispatcher`, and what keeps it running."""
-        settings = self._settings
+    def _wire(
+        self,
+        dispatcher: Dispatcher,
+        *,
+        book: QuoteBook | None = None,
+        ledger: Ledger | None = None,
+        lifecycle: Lifecycle | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Make the way from frames to `dispatcher`, and what keeps it running.
+
+        Args:
+            book, ledger, lifecycle, clock: other parts than a live client has; a replay brings its own.
+        """
+        settings, taps = self._settings, self._taps
         self._dispatcher = dispatcher
-        self._book = QuoteBook()
-        self._ledger = Ledger(dispatcher.put, follow=settings.reconcile and settings.rest_url is not None)
-        self._feed = Feed(self._book, dispatcher, self._ledger, self._owner.wants_raw, fast=settings.fast_path)
-        self._reconciler = Reconciler(settings, self._ledger, partial(dispatcher.put, "on_error"))
+        self._book = book or QuoteBook()
+        follow = settings.reconcile and settings.rest_url is not None
+        self._ledger = ledger or Ledger(dispatcher.put, follow=follow, taps=taps)
+        self._feed = Feed(
+            self._book,
+            dispatcher,
+            self._ledger,
+            self._owner.wants_raw,
+            fast=settings.fast_path,
+            taps=taps,
+            clock=clock,
+        )
+        put = partial(taps.put, dispatcher.put)
+        self._reconciler = Reconciler(settings, self._ledger, partial(put, "on_error"))
         self._state = StateHolder()
         make_supervisor = partial(
             Supervisor,
@@ -268,12 +330,21 @@ class FirstockWS(Looking):
             feed=self._feed,
             subscriptions=self._subscriptions,
             dispatcher=dispatcher,
+            put=put,
             state=self._state,
             reconciler=self._reconciler,
         )
-        self._lifecycle = Lifecycle(make_supervisor, dispatcher, self._state)
+        self._lifecycle = lifecycle or Lifecycle(make_supervisor, dispatcher, self._state)
 
     def _start(self, call: str) -> None:
         if self._state.now in ENDED:
             forgotten.make_room(FirstockWS, newcomer=self)
         self._lifecycle.start(call)
+
+    def _call_soon(self, work: Callable[[], object]) -> None:
+        """Have `work` called on the callback thread, in its turn with the callbacks."""
+        self._dispatcher.put("_timer", work)
+
+    @staticmethod
+    def _timer(work: Callable[[], object]) -> None:
+        work()

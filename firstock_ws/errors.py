@@ -17,8 +17,10 @@ __all__ = [
     "FrameError",
     "RateLimitError",
     "ReconcileError",
+    "RecordingError",
     "ServerError",
     "SessionLimitError",
+    "UnknownSymbolError",
     "UsageError",
 ]
 
@@ -123,9 +125,27 @@ class ServerError(FirstockError):
         self.retry_after = retry_after
 
 
+class UnknownSymbolError(FirstockError, ValueError):
+    """No instrument has this name; nothing was sent.
+
+    Attributes:
+        name: what was looked for, such as ``"NSE:RELIANCE"``.
+        matches: names that are nearly it, best first; each can be looked up.
+    """
+
+    def __init__(self, message: str, *, name: str = "", matches: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.matches = matches
+
+
 class ReconcileError(FirstockError):
     """The broker's books could not be read: order and position updates may be missing until they can.
 
     Told to ``on_error`` once; the client goes on trying, and `Stats.gap_since` says so until it has succeeded. The
     reason is in ``__cause__``.
     """
+
+
+class RecordingError(FirstockError):
+    """A recording can't be written or read: no such file, no room, no right to it, or no recording at all."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from operator import length_hint
 from typing import Any, NamedTuple
 
 from firstock_ws import protocol
@@ -20,6 +21,7 @@ from firstock_ws.models.greeks import read_greeks
 from firstock_ws.models.order import read_order
 from firstock_ws.models.position import read_position
 from firstock_ws.protocol import Kind, Part
+from firstock_ws.taps import Decision, Odd, Taps
 
 logger = get_logger("firstock_ws.feed")
 
@@ -41,7 +43,8 @@ class Feed:
     """Decodes, sorts, merges and queues what the server sends; one per client, through all its connections.
 
     Threads: only the reading thread calls anything but `counts`. The counters need no lock: one thread writes
-    them, each is replaced whole, and the ones that must agree with each other are the dispatcher's.
+    them, each is replaced whole, and the ones that must agree with each other are the dispatcher's. The lock of
+    the taps, `Taps.order`, is held while frames are taken.
     """
 
     def __init__(
@@ -52,18 +55,28 @@ class Feed:
         wants_raw: Callable[[], bool],
         *,
         fast: bool = True,
+        taps: Taps | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """
         Args:
             wants_raw: asked for each batch of frames whether the user listens to ``on_message``.
             fast: whether to decode usual market frames with msgspec, if it is installed.
+            taps: who else is told of the frames.
+            clock: tells when a frame came, epoch seconds.
         """
-        self._read_frame = _fast_reader() if fast else _read_nothing
+        self._read_frame = frame_reader() if fast else _read_nothing
         self._book = book
         self._dispatcher = dispatcher
         self._ledger = ledger
         self._wants_raw = wants_raw
-        self._reported: set[tuple[str, str]] = set()
+        self._taps = Taps() if taps is None else taps
+        self._order = self._taps.order
+        self._clock = clock
+        self._odd: list[Odd] = []
+        self._decisions: list[Decision] = []
+        self.reported: set[tuple[str, str]] = set()
+        """What kinds of frames had which bad fields on this connection. Guarded by the lock of the taps."""
         self._frames = 0
         self._bytes = 0
         self._order_updates = 0
@@ -75,8 +88,12 @@ class Feed:
 
     def start_afresh(self) -> None:
         """Begin a new connection: merge over nothing, report bad fields again."""
-        self._reported.clear()
-        self._book.start_afresh()
+        with self._taps.order:
+            self._taps.begin()
+            self.reported.clear()
+            self._book.start_afresh()
+            for tap in self._taps.now:
+                tap.afresh()
 
     def counts(self) -> FeedCounts:
         """Return the figures so far."""
@@ -99,35 +116,62 @@ class Feed:
         """
         self._frames += len(frames)
         self._bytes += sum(map(len, frames))
-        self._last_frame_at = time.time()
-        wants_raw = self._wants_raw()
-        read_frame, take = self._read_frame, self._book.take
-        updates: list[Update] = []
-        for frame in frames:
-            try:
-                if wants_raw:
-                    self._flush(updates)
-                    self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
-                entries = read_frame(frame)
-                if entries is not None:
-                    for instrument, update, plain, raw in entries:
-                        quote = (
-                            take(instrument, update, plain, raw)
-                            if plain
-                            else self._take_odd(instrument, update, raw, updates)
-                        )
-                        if quote is not None:
-                            updates.append(quote)
-                    continue
+        self._last_frame_at = self._clock()
+        rest = iter(frames)
+        sessions: list[dict[str, Any]] = []
+        while True:
+            # Let go of for the session frames: the connection waits for the network when it answers them.
+            with self._order:
+                tapped = self._taps.now
+                if tapped:
+                    self._taps.begin()
+                    before = length_hint(rest)
+                wants_raw = self._wants_raw()
+                read_frame, take = self._read_frame, self._book.take
+                updates: list[Update] = []
+                for frame in rest:
+                    try:
+                        if wants_raw:
+                            self._flush(updates)
+                            self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
+                        entries = read_frame(frame)
+                        if entries is not None:
+                            for instrument, update, plain, raw in entries:
+                                quote = (
+                                    take(instrument, update, plain, raw)
+                                    if plain
+                                    else self._take_odd(instrument, update, raw, updates)
+                                )
+                                if quote is not None:
+                                    updates.append(quote)
+                            continue
+                        self._flush(updates)
+                        sessions = self._handle_unusual(frame)
+                    except Exception:
+                        # One frame that trips over a fault of ours must not cost the user the stream.
+                        logger.exception("a frame could not be handled")
+                        text = "a frame could not be handled; the log has the details"
+                        self._report(FrameError(text, frame=frame))
+                    self._note_odd(frame)
+                    if sessions:
+                        break
                 self._flush(updates)
-                sessions = self._handle_unusual(frame)
-            except Exception:
-                # One frame that trips over a fault of ours must not cost the user the stream.
-                logger.exception("a frame could not be handled")
-                self.report(FrameError("a frame could not be handled; the log has the details", frame=frame))
-                continue
+                if tapped:
+                    self._tell(frames[len(frames) - before : len(frames) - length_hint(rest)])
+            if not sessions:
+                return
             yield from sessions
-        self._flush(updates)
+            sessions = []
+
+    def _note_odd(self, frame: bytes) -> None:
+        if self._taps.now:
+            self._odd.append(Odd(frame, tuple(self._decisions)))
+            self._decisions.clear()
+
+    def _tell(self, frames: Sequence[bytes]) -> None:
+        for tap in self._taps.now:
+            tap.frames(frames, self._odd)
+        self._odd = []
 
     def hand_over(self) -> None:
         """Have what was queued delivered: nothing more is coming for now."""
@@ -137,8 +181,12 @@ class Feed:
         """Report a binary frame."""
         self._frames += 1
         self._bytes += len(frame)
-        self._last_frame_at = time.time()
-        self._not_understood("a binary frame, which this feed does not have", frame)
+        self._last_frame_at = self._clock()
+        with self._taps.order:
+            self._taps.begin()
+            self._not_understood("a binary frame, which this feed does not have", frame)
+            for tap in self._taps.now:
+                tap.binary(frame)
 
     def _take_odd(
         self, instrument: str, update: MarketUpdate, raw: bytes | dict[str, Any], before: list[Update]
@@ -207,31 +255,42 @@ class Feed:
             if order is None:
                 return ["an order update without an order number"]
             self._order_updates += 1
-            self._ledger.stream_order(order)
+            told = self._ledger.stream_order(order)
+            changed = told is not None and told.filled_quantity != order.filled_quantity
+            self._decide((told.filled_quantity or 0) if changed and told is not None else told is not None)
             self._report_fields("order update", bad, part.fields)
         else:
             position, bad = read_position(part.fields)
             self._position_updates += 1
-            self._ledger.stream_position(position)
+            self._decide(self._ledger.stream_position(position))
             self._report_fields("position update", bad, part.fields)
         return []
 
+    def _decide(self, decision: Decision) -> None:
+        if self._taps.now:
+            self._decisions.append(decision)
+
     def report(self, error: FirstockError) -> None:
-        """Tell the user of something wrong with what was received; the feed goes on."""
+        """Tell the user of something wrong that a session frame says; the feed goes on."""
+        logger.warning("%s", error)
+        self._taps.put(self._dispatcher.put_notice, "on_error", error)
+
+    def _report(self, error: FirstockError) -> None:
+        """Tell the user of something wrong with a frame; taps learn of the frame."""
         logger.warning("%s", error)
         self._dispatcher.put_notice("on_error", error)
 
     def _not_understood(self, problem: str, frame: bytes) -> None:
         self._unknown_frames += 1
-        self.report(FrameError(f"a frame was not understood: {problem}", frame=frame))
+        self._report(FrameError(f"a frame was not understood: {problem}", frame=frame))
 
     def _report_fields(self, what: str, bad: list[str], raw: dict[str, Any]) -> None:
         self._field_errors += len(bad)
         for name in bad:
-            if (what, name) not in self._reported:
-                self._reported.add((what, name))
+            if (what, name) not in self.reported:
+                self.reported.add((what, name))
                 text = f"{what}: the field {name!r} could not be parsed and is None (said once a connection)"
-                self.report(FrameError(text, frame=raw))
+                self._report(FrameError(text, frame=raw))
 
 
 def _read_nothing(frame: bytes) -> list[Entry] | None:
@@ -239,7 +298,8 @@ def _read_nothing(frame: bytes) -> list[Entry] | None:
     return None
 
 
-def _fast_reader() -> Callable[[bytes], list[Entry] | None]:
+def frame_reader() -> Callable[[bytes], list[Entry] | None]:
+    """Return the fastest way there is to read usual market frames; it returns None for others."""
     try:
         # Here, since msgspec may not be installed, and takes its time to import.
         from firstock_ws.typed import read_frame

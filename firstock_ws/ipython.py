@@ -52,7 +52,8 @@ def let_go_of(kind: type, *, but: object) -> None:
     """Take objects of `kind` that no name is bound to out of IPython's caches of results and of the last error.
 
     In ``Out``, ``_`` and the like stands what they were, as a text, from then on. Frames of the last error that
-    hold one are cleared, which costs ``%debug`` their variables. Objects within containers are left.
+    hold one, and this package's own, are cleared, which costs ``%debug`` their variables. What is in containers
+    stays.
 
     Args:
         but: one that stays.
@@ -84,7 +85,9 @@ def let_go_of(kind: type, *, but: object) -> None:
             setattr(owner, name, text(value))
     del value
     for frame in _frames_of_last_error():
-        if frame.f_locals is not names and any(map(goes, frame.f_locals.values())):
+        # Ours may hold one in ways that are not looked for: as a method, in a closure.
+        ours = str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
+        if frame.f_locals is not names and (ours or any(map(goes, frame.f_locals.values()))):
             try:
                 frame.clear()
             except RuntimeError:

@@ -1,4 +1,4 @@
-"""A thread that looks after one connection: it sends what waits to be sent, and watches the clock."""
+"""A thread that looks after one thing, a connection say: it does what waits to be done, and watches the clock."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Keeper:
     Threads: any thread wakes or stops. The flags are owned here, their lock is ``_wake`` (a condition).
     """
 
-    def __init__(self, tend: Callable[[], float]) -> None:
+    def __init__(self, tend: Callable[[], float], name: str = "firstock-ws-keeper") -> None:
         self._tend = tend
         self._wake = threading.Condition()
         self._woken = False
         self._stopped = False
-        self._worker = Worker(self._run, "firstock-ws-keeper")
+        self._worker = Worker(self._run, name)
 
     def start(self) -> None:
         self._worker.start()

@@ -17,6 +17,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from firstock_ws.models import OrderUpdate, PositionUpdate
 from firstock_ws.models._fields import whole_number
+from firstock_ws.taps import Taps
 
 MAX_ENTRIES = 50_000
 """Orders, and positions, that are remembered; the ones that moved last."""
@@ -99,15 +100,18 @@ class Ledger:
 
     Threads: the io thread brings updates of the stream, the books thread those of the books. The tables are owned
     here, their lock is ``_lock``, held until what passes is queued: things are delivered as they were decided.
+    Around it, the lock of the taps, `Taps.order`: taken here for the books, by the feed for the stream.
     """
 
-    def __init__(self, put: Callable[[str, object], None], *, follow: bool) -> None:
+    def __init__(self, put: Callable[[str, object], None], *, follow: bool, taps: Taps | None = None) -> None:
         """
         Args:
             put: queues a call of the callback of that name.
             follow: False to let everything through as it comes.
+            taps: who else is told of what the books bring.
         """
         self._put = put
+        self._taps = Taps() if taps is None else taps
         self._follow = follow
         self.on_doubt: Callable[[], None] = _no_doubt
         """Called with the lock held when an update of the stream was held back that may be news after all."""
@@ -124,8 +128,8 @@ class Ledger:
 
     # --- from the stream -----------------------------------------------------------------------------------
 
-    def stream_order(self, update: OrderUpdate) -> None:
-        """Deliver `update` unless the user knows as much, or more, of that order."""
+    def stream_order(self, update: OrderUpdate) -> OrderUpdate | None:
+        """Deliver `update` unless the user knows as much, or more, of that order; return what was delivered."""
         with self._lock:
             if self._follow:
                 told = self._orders.get(update.order_number)
@@ -138,12 +142,13 @@ class Ledger:
                         told.awaited = False
                     elif update.raw != told.raw and facts.filled >= told.facts.filled:
                         self.on_doubt()
-                    return
+                    return None
                 self._orders.remember(update.order_number, _Told(facts, now, stamp=stamp, raw=update.raw))
             self._put("on_order_update", update)
+            return update
 
-    def stream_position(self, update: PositionUpdate) -> None:
-        """Deliver `update` unless the user knows as much, or more, of that position."""
+    def stream_position(self, update: PositionUpdate) -> bool:
+        """Deliver `update` unless the user knows as much, or more, of that position; return whether it was."""
         with self._lock:
             if self._follow:
                 key, facts, now = _position_key(update), _position_facts(update), time.monotonic()
@@ -151,9 +156,10 @@ class Ledger:
                 if told is not None and _is_old_position(told, facts, update.raw, now):
                     self._stale_updates += 1
                     told.awaited = told.awaited and facts != told.facts
-                    return
+                    return False
                 self._positions.remember(key, _Told(facts, now, raw=update.raw))
             self._put("on_position_update", update)
+            return True
 
     # --- from the books ------------------------------------------------------------------------------------
 
@@ -168,7 +174,7 @@ class Ledger:
             Whether that is settled: False if the stream told something else so shortly before that either may be
             the newer, so that the book should be read again.
         """
-        with self._lock:
+        with self._taps.order, self._lock:
             told = self._orders.get(update.order_number)
             facts = _order_facts(update, told)
             update, gained = _with_all_fills(update, facts), facts.filled
@@ -186,14 +192,13 @@ class Ledger:
                 update = replace(update, fill_quantity=gained)
             stamp = told.stamp if told is not None else (0, 0)
             self._orders.remember(update.order_number, _Told(facts, time.monotonic(), True, epoch, stamp))
-            self._book_updates += 1
-            self._put("on_order_update", update)
+            self._deliver_from_book("on_order_update", update)
             return True
 
     def book_position(self, update: PositionUpdate, asked_at: float) -> bool:
         """Deliver `update` if it is news; arguments and result are like those of `book_order`."""
         key, facts = _position_key(update), _position_facts(update)
-        with self._lock:
+        with self._taps.order, self._lock:
             told = self._positions.get(key)
             if told is not None:
                 known = told.facts
@@ -205,9 +210,15 @@ class Ledger:
                 elif facts.traded == known.traded and told.at > asked_at - SETTLE:
                     return False
             self._positions.remember(key, _Told(facts, time.monotonic(), True))
-            self._book_updates += 1
-            self._put("on_position_update", update)
+            self._deliver_from_book("on_position_update", update)
             return True
+
+    def _deliver_from_book(self, name: str, update: OrderUpdate | PositionUpdate) -> None:
+        self._book_updates += 1
+        self._taps.begin()
+        self._put(name, update)
+        for tap in self._taps.now:
+            tap.book(update)
 
 
 def _order_facts(update: OrderUpdate, told: _Told[_OrderFacts] | None) -> _OrderFacts:

@@ -32,6 +32,9 @@ class Lifecycle:
     handler are owned here, their lock is ``_lock``; it is never held while waiting.
     """
 
+    live = True
+    """Whether it is a connection that the client is fed from."""
+
     def __init__(
         self, make_supervisor: Callable[[], Supervisor], dispatcher: Dispatcher, state: StateHolder
     ) -> None:

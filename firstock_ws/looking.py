@@ -56,9 +56,10 @@ class Looking(Subscribing):
     def quotes(self) -> Mapping[str, Quote]:
         """The newest full quote of every instrument, by ``"EXCHANGE:TOKEN"``: live and read-only.
 
-        An instrument is in it from its first frame on: use ``quotes.get(...)`` until then. It is ahead of
-        ``on_quote`` while callbacks are slow. After a lost connection the last quotes stay till
-        the server's new ones replace them: look at `Quote.feed_time`.
+        What was subscribed by name is found by that too: ``quotes["NSE:RELIANCE-EQ"]``. An instrument is in it
+        from its first frame on: use ``quotes.get(...)`` until then. It is ahead of ``on_quote`` while callbacks
+        are slow. After a lost connection the last quotes stay till the server's new ones replace them: look at
+        `Quote.feed_time`.
         """
         return self._book.view
 

@@ -7,9 +7,10 @@ nothing, a price of 0 says nothing, depth is merged by position and field, order
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from firstock_ws.instruments import Named
 from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
 from firstock_ws.models import _fields
 from firstock_ws.models.quote import (
@@ -116,6 +117,19 @@ def _make_fill_in() -> Callable[[MarketUpdate, State], State]:
 _fill_in = _make_fill_in()
 
 
+class Frozen(NamedTuple):
+    """All that a book knows, as it stood at one moment; nothing of it changes."""
+
+    quotes: Mapping[str, State]
+    fresh: Collection[str]
+    """Those of `quotes` that came on this connection."""
+    muted: Collection[str]
+    hidden: Mapping[str, State]
+    """What is merged of instruments that nobody is told of."""
+    symbols: Mapping[str, str]
+    """Trading symbols by instrument, where known."""
+
+
 class QuoteBook:
     """The newest `Quote` of every instrument.
 
@@ -129,7 +143,9 @@ class QuoteBook:
         self._fresh: set[str] = set()
         self._muted: set[str] = set()
         self._hidden: dict[str, State] = {}
-        self.view: Mapping[str, Quote] = QuotesView(self._quotes)
+        self._symbols: dict[str, str] = {}
+        self._instruments: dict[str, str] = {}
+        self.view: Mapping[str, Quote] = QuotesView(self._quotes, self._instruments)
 
     def merge(self, instrument: str, fields: dict[str, Any], bad: list[str]) -> Quote | None:
         """Return the full quote after the market object `fields` came; None if it was unsubscribed meanwhile.
@@ -164,10 +180,13 @@ class QuoteBook:
             # After a reconnect the server sends a snapshot: what stood before must not shine through it.
             state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
             self._hidden.pop(instrument, None)
-            exchange, _, token = instrument.partition(":")
-            self._quotes[instrument] = quote = Quote(Key(instrument, exchange, token), state, EMPTY_STATE, raw)
+            self._quotes[instrument] = quote = Quote(self._key(instrument), state, EMPTY_STATE, raw)
             self._fresh.add(instrument)
             return quote
+
+    def _key(self, instrument: str) -> Key:
+        exchange, _, token = instrument.partition(":")
+        return Key(instrument, exchange, token, self._symbols.get(instrument))
 
     def start_afresh(self) -> None:
         """Merge over nothing from now on, as on a new connection. The last quotes stay readable till replaced."""
@@ -190,22 +209,82 @@ class QuoteBook:
                 self._fresh.discard(instrument)
                 self._muted.add(instrument)
 
-    def unmute(self, instruments: list[str]) -> None:
-        """Take frames of `instruments` again."""
+    def unmute(self, instruments: Mapping[str, str | None]) -> None:
+        """Take frames of `instruments` again.
+
+        Args:
+            instruments: with their trading symbols, None where not known: what was known before stands.
+        """
         with self._lock:
             self._muted.difference_update(instruments)
+        self.learn(instruments)
+
+    def learn(self, symbols: Mapping[str, str | None]) -> None:
+        """Know instruments by their trading symbols too, but for those which are None."""
+        with self._lock:
+            for instrument, symbol in symbols.items():
+                if symbol is not None and self._symbols.get(instrument) != symbol:
+                    self._name(instrument, symbol)
+
+    @property
+    def symbols(self) -> dict[str, str]:
+        """The trading symbols that are known, by instrument."""
+        with self._lock:
+            return dict(self._symbols)
+
+    def named(self, name: str) -> Named | None:
+        """Return the instrument that was taken under ``"EXCHANGE:SYMBOL"``, None for none."""
+        with self._lock:
+            instrument = self._instruments.get(name.upper())
+            return None if instrument is None else Named(instrument, self._symbols[instrument])
+
+    def _name(self, instrument: str, symbol: str) -> None:
+        self._symbols[instrument] = symbol
+        exchange = instrument.partition(":")[0]
+        self._instruments[f"{exchange}:{symbol}".upper()] = instrument
+        last = self._quotes.get(instrument)
+        if last is not None:
+            key = last._key._replace(symbol=symbol)
+            self._quotes[instrument] = Quote(key, last._state, last._before, last._raw)
+
+    def freeze(self) -> Frozen:
+        """Return all that is known, as of one moment."""
+        with self._lock:
+            states = {name: quote._state for name, quote in self._quotes.items()}
+            return Frozen(
+                states, frozenset(self._fresh), frozenset(self._muted), dict(self._hidden), dict(self._symbols)
+            )
+
+    def thaw(self, frozen: Frozen) -> None:
+        """Know what `frozen` says, and nothing else."""
+        self.learn(frozen.symbols)
+        with self._lock:
+            self._quotes.clear()
+            for name, state in frozen.quotes.items():
+                self._quotes[name] = Quote(self._key(name), state, EMPTY_STATE, {})
+            self._fresh, self._muted = set(frozen.fresh), set(frozen.muted)
+            self._hidden = dict(frozen.hidden)
 
 
 class QuotesView(Mapping[str, Quote]):
     """A live, read-only mapping; safe to loop over while the feed goes on (a loop sees one moment's quotes)."""
 
-    def __init__(self, quotes: dict[str, Quote]) -> None:
+    def __init__(self, quotes: dict[str, Quote], instruments: dict[str, str]) -> None:
+        """
+        Args:
+            instruments: by names in capitals, which can be looked up as well.
+        """
         self._live = quotes
+        self._instruments = instruments
 
     def __getitem__(self, instrument: str) -> Quote:
         try:
             return self._live[instrument]
         except KeyError:
+            named = self._instruments.get(instrument.strip().upper()) if isinstance(instrument, str) else None
+            quote = self._live.get(named) if named is not None else None
+            if quote is not None:
+                return quote
             hint = "none has come yet, or it is not subscribed; quotes.get(...) returns None then"
             raise KeyError(f"no quote of {instrument}: {hint}") from None
 

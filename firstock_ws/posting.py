@@ -1,4 +1,4 @@
-"""Posts JSON with requests. A module of its own, since importing that takes longer than all else together."""
+"""HTTP with requests. A module of its own, since importing that takes longer than all else together."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
+from requests import Request
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -66,17 +67,39 @@ def _watched_pools(watch: Watch) -> dict[str, type[HTTPConnectionPool]]:
 def post(
     url: str, payload: Mapping[str, str], *, context: ssl.SSLContext | None, timeout: float, watch: Watch
 ) -> Posted | str:
-    """Post `payload` to `url`; return the answer, whatever it says, or in our own words why there is none.
-
-    Nothing of the library's texts and exceptions gets out: they may hold anything, and do hold what was sent.
+    """Post `payload` to `url` as JSON; return the answer, whatever it says, or in our own words why there is none.
 
     Args:
         context: TLS settings, None for plain HTTP.
         timeout: seconds that each step may take.
         watch: told of each socket as it is connected.
     """
+    return _ask(Request("POST", url, json=payload), context, timeout, watch, MAX_ANSWER)
+
+
+def get(
+    url: str,
+    headers: Mapping[str, str],
+    *,
+    context: ssl.SSLContext | None,
+    timeout: float,
+    watch: Watch,
+    limit: int,
+) -> Posted | str:
+    """Get `url`; else like `post`.
+
+    Args:
+        limit: bytes; a longer answer is none.
+    """
+    return _ask(Request("GET", url, headers=dict(headers)), context, timeout, watch, limit)
+
+
+def _ask(
+    request: Request, context: ssl.SSLContext | None, timeout: float, watch: Watch, limit: int
+) -> Posted | str:
+    # Nothing of the library's texts and exceptions gets out: they may hold anything, and do hold what was sent.
     try:
-        return _post(url, payload, context, timeout, watch)
+        return _answer(request, context, timeout, watch, limit)
     except requests.exceptions.SSLError:
         return "TLS failed: check this computer's clock and certificates"
     except requests.exceptions.Timeout:
@@ -85,32 +108,35 @@ def post(
         return f"no connection ({type(error).__name__}): is the network up?"
 
 
-def _post(
-    url: str, payload: Mapping[str, str], context: ssl.SSLContext | None, timeout: float, watch: Watch
-) -> Posted:
+def _answer(
+    request: Request, context: ssl.SSLContext | None, timeout: float, watch: Watch, limit: int
+) -> Posted | str:
     with requests.Session() as session:
         # No proxy, no .netrc, no certificates named by the environment: the stream does not use them either.
         session.trust_env = False
         session.mount("https://" if context else "http://", _Adapter(context, watch))
-        with session.post(
-            url,
-            json=payload,
+        # A small compressed answer can unpack to one that fills the memory.
+        session.headers["Accept-Encoding"] = "identity"
+        with session.send(
+            session.prepare_request(request),
             timeout=timeout,
-            # A small compressed answer can unpack to one that fills the memory.
-            headers={"Accept-Encoding": "identity"},
             # Not followed: a redirect would carry the credentials to another address.
             allow_redirects=False,
             stream=True,
         ) as response:
-            return response.status_code, _read(response), response.headers
+            body = _read(response, limit)
+            told = response.headers.get("Content-Length", "")
+            if response.status_code == 200 and told.isdecimal() and int(told) != len(body):
+                return f"the answer was cut short: {len(body)} of {told} bytes"
+            return response.status_code, body, response.headers
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: requests.Response, limit: int) -> bytes:
     body = bytearray()
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise requests.exceptions.ContentDecodingError("compressed, though we asked for none")
     for chunk in response.iter_content(_CHUNK):
         body += chunk
-        if len(body) > MAX_ANSWER:
+        if len(body) > limit:
             raise requests.exceptions.ContentDecodingError("too long")
     return bytes(body)

@@ -7,14 +7,17 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firstock_ws._http import epoch_of_date, retry_after_seconds
 from firstock_ws._secrets import MASK, REDACTOR, Secret, get_logger
 from firstock_ws.errors import AuthenticationError, FirstockError, RateLimitError, ServerError
 from firstock_ws.protocol import check_rest_url
 from firstock_ws.tls import default_context
+
+if TYPE_CHECKING:
+    from firstock_ws.posting import Posted
 
 logger = get_logger("firstock_ws.rest")
 
@@ -117,45 +120,68 @@ class Rest:
         Raises:
             ServerError: there was no answer, or none in time; the text is ours.
         """
-        problem = ""
-        answer: Answer | None = None
-        late = threading.Timer(self._timeout, self._lines.cut)
-        late.name, late.daemon = "firstock-ws-deadline", True
-        try:
-            late.start()
-            problem, answer = self._ask(what, fields)
-        except RuntimeError:
-            problem = "no thread to be had"
-        finally:
-            if self._lines.down:
-                answer, problem = None, f"no answer within {self._timeout:g} s"
-            late.cancel()
-            if late.ident is not None:
-                late.join()
-            self._lines.forget()
-        if answer is None:
-            raise ServerError(f"{what} failed: {'stopped' if self._aborted.is_set() else problem}")
-        return answer
+        status, body, headers = self._in_time(what, lambda: self._post(what, fields))
+        waits, date = headers.get("Retry-After"), headers.get("Date")
+        return Answer(status, _object(body), retry_after_seconds(waits), epoch_of_date(date))
 
-    def _ask(self, what: str, fields: Mapping[str, str | Secret]) -> tuple[str, Answer | None]:
+    def _post(self, what: str, fields: Mapping[str, str | Secret]) -> Posted | str:
         # Here, not above: requests takes longer to import than all the rest, and a stream can do without.
         from firstock_ws.posting import post
 
-        if self._aborted.is_set():
-            return "stopped", None
+        # In a step of its own, which is over when an error is raised: its traceback must not hold the secrets.
         payload = {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
-        posted = post(
+        return post(
             f"{self._base_url}/{what}",
             payload,
             context=self._context,
             timeout=self._timeout,
             watch=self._lines.watch,
         )
-        if isinstance(posted, str):
-            return posted, None
-        status, body, headers = posted
-        waits, date = headers.get("Retry-After"), headers.get("Date")
-        return "", Answer(status, _object(body), retry_after_seconds(waits), epoch_of_date(date))
+
+    def fetch(self, what: str, headers: Mapping[str, str], limit: int) -> tuple[int, bytes, Mapping[str, str]]:
+        """Get the file `what`; return status, body and headers of the answer, whatever it says.
+
+        Args:
+            headers: of the request.
+            limit: bytes; a longer answer is none.
+
+        Raises:
+            ServerError: there was no answer, or not all of it in time; the text is ours.
+        """
+        from firstock_ws.posting import get
+
+        url = f"{self._base_url}/{what}"
+        return self._in_time(
+            what,
+            lambda: get(
+                url, headers, context=self._context, timeout=self._timeout, watch=self._lines.watch, limit=limit
+            ),
+        )
+
+    def _in_time(self, what: str, ask: Callable[[], Posted | str]) -> Posted:
+        problem = ""
+        posted: Posted | None = None
+        late = threading.Timer(self._timeout, self._lines.cut)
+        late.name, late.daemon = "firstock-ws-deadline", True
+        try:
+            late.start()
+            answer = "stopped" if self._aborted.is_set() else ask()
+            if isinstance(answer, str):
+                problem = answer
+            else:
+                posted = answer
+        except RuntimeError:
+            problem = "no thread to be had"
+        finally:
+            if self._lines.down:
+                posted, problem = None, f"no answer within {self._timeout:g} s"
+            late.cancel()
+            if late.ident is not None:
+                late.join()
+            self._lines.forget()
+        if posted is None:
+            raise ServerError(f"{what} failed: {'stopped' if self._aborted.is_set() else problem}")
+        return posted
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -6,11 +6,9 @@ import hashlib
 import json
 import os
 import ssl
-import stat
-import tempfile
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, fields
 
+from firstock_ws._private import read_private, write_private
 from firstock_ws._secrets import REDACTOR, Secret
 from firstock_ws.errors import ServerError, UsageError
 from firstock_ws.protocol import API_URL
@@ -36,16 +34,7 @@ class Session:
         Raises:
             OSError: the file can't be written.
         """
-        target = Path(path)
-        # Made for its owner alone, and put in place whole: at no moment can another user read it, or half of it.
-        descriptor, beside = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(self), file)
-            os.replace(beside, target)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        write_private(path, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Session:
@@ -55,13 +44,7 @@ class Session:
             UsageError: others than the owner can read or write the file, or it holds no session.
             OSError: the file can't be read.
         """
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            # Windows has no such bits: there the folder decides who can read it.
-            if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
-                name = os.fspath(path)
-                raise UsageError(f"others can read {name}: chmod 600 it, and log in again if they may have")
-            session = cls._read(file.read())
+        session = cls._read(read_private(path))
         if session is None:
             raise UsageError(f"{os.fspath(path)} holds no session: log in again and save it")
         REDACTOR.remember(session.jkey)
@@ -70,7 +53,9 @@ class Session:
     @classmethod
     def _read(cls, text: bytes) -> Session | None:
         try:
-            session = cls(**json.loads(text))
+            values = json.loads(text)
+            # The command line keeps more in the same file.
+            session = cls(**{entry.name: values[entry.name] for entry in fields(cls) if entry.name in values})
         except (ValueError, TypeError, RecursionError):
             return None
         needed = (session.user_id, session.jkey)
@@ -108,17 +93,17 @@ def login(
         ServerError: the broker could not be reached, failed, or answered something else than its protocol.
         ValueError: an argument is empty or no string; nothing was sent.
     """
-    fields = {
+    given = {
         "user_id": user_id,
         "password": password,
         "totp": totp,
         "vendor_code": vendor_code,
         "api_key": api_key,
     }
-    for name, value in fields.items():
+    for name, value in given.items():
         if not isinstance(value, str) or not value.strip():
             what = "empty" if isinstance(value, str) else f"of type {type(value).__name__}"
-            raise ValueError(f"{name} is {what}: login needs all of {', '.join(fields)}, as strings")
+            raise ValueError(f"{name} is {what}: login needs all of {', '.join(given)}, as strings")
     digest = hashlib.sha256(password.encode()).hexdigest()
     for secret in (password, digest, api_key):
         REDACTOR.remember(secret)
@@ -131,7 +116,7 @@ def login(
         "apiKey": Secret(api_key),
     }
     # Error reporters write the variables of every frame of a traceback down.
-    del password, totp, api_key, digest, secret, fields, value
+    del password, totp, api_key, digest, secret, given, value
     answer = _call("login", base_url, body, timeout, ssl_context, hide)
     data = answer.body.get("data")
     jkey = data.get("susertoken") if isinstance(data, dict) else None

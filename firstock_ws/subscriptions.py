@@ -47,6 +47,14 @@ class Subscriptions:
         """Whether anything at all is subscribed."""
         return bool(self._quotes.instruments or self._greeks.instruments)
 
+    def wants_quotes(self, instrument: str) -> bool:
+        """Whether quotes of `instrument` are wanted at this moment."""
+        return instrument in self._quotes.instruments
+
+    def wants_greeks(self, instrument: str) -> bool:
+        """Whether option greeks of `instrument` are wanted at this moment."""
+        return instrument in self._greeks.instruments
+
     def add_quotes(self, instruments: Iterable[str]) -> list[str]:
         """Want quotes of `instruments`; return those that were not wanted before."""
         return self._add(self._quotes, instruments)

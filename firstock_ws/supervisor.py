@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from firstock_ws._secrets import Secret, get_logger
 from firstock_ws.backoff import LASTED, Backoff
@@ -36,14 +37,20 @@ class Supervisor:
         feed: Feed,
         subscriptions: Subscriptions,
         dispatcher: Dispatcher,
+        put: Callable[..., None],
         state: StateHolder,
         reconciler: Reconciler,
     ) -> None:
+        """
+        Args:
+            put: queues a lifecycle callback: its name and arguments.
+        """
         self._settings = settings
         self._keys = keys
         self._feed = feed
         self._subscriptions = subscriptions
         self._dispatcher = dispatcher
+        self._put = put
         self._state = state
         self._reconciler = reconciler
         self._shift: Shift | None = None
@@ -136,7 +143,7 @@ class Supervisor:
         # Before the user is told: a program that connects again when told must find the client ready for it.
         self._state.set(self, State.FAILED)
         self._tell(ending)
-        self._dispatcher.put("on_noreconnect", ending.error)
+        self._put("on_noreconnect", ending.error)
         self._dispatcher.finish(None)
         logger.error("gave up: %s", ending.error, exc_info=fault)
 
@@ -157,7 +164,7 @@ class Supervisor:
             delay = (getattr(error, "retry_after", None) or 0.0) + self._backoff.next_delay()
             self._state.set(self, State.WAITING)
             self._tell(ending)
-            self._dispatcher.put("on_reconnect", self._tries, delay)
+            self._put("on_reconnect", self._tries, delay)
             self._stopping.wait(delay)
         return None
 
@@ -188,9 +195,9 @@ class Supervisor:
         """Have the user told of an ending, when the state is true to it already."""
         if ending.error is not None:
             logger.warning("%s", ending.error)
-            self._dispatcher.put("on_error", ending.error)
+            self._put("on_error", ending.error)
         if ending.was_ready:
-            self._dispatcher.put("on_close", ending.code, ending.reason)
+            self._put("on_close", ending.code, ending.reason)
 
     def _is_hopeless(self, error: FirstockError) -> bool:
         if isinstance(error, AuthenticationError) and not self._keys.can_change:
@@ -206,7 +213,7 @@ class Supervisor:
         self._tries = 0
         self._keys.forget_refusals()
         # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
-        self._dispatcher.put("on_connect")
+        self._put("on_connect")
         self._state.set(self, State.CONNECTED)
         if self._key is not None:
             self._reconciler.connected(self._key)

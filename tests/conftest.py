@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,12 @@ def _no_thread_left() -> Iterator[None]:
     yield
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("firstock-ws")]
     assert left == []
+
+
+@pytest.fixture(autouse=True)
+def _no_cache_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symbol files of a test are its own: nothing is read from, or left in, the user's cache folder."""
+    monkeypatch.setenv("FIRSTOCK_WS_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -60,3 +68,15 @@ def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
     gate.open()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for whatever a command line keeps, and no word of a session in the environment."""
+    for name in list(os.environ):
+        if name.startswith("FIRSTOCK_"):
+            monkeypatch.delenv(name)
+    folders = {"HOME": "home", "XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache"}
+    for name, folder in folders.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    return tmp_path

@@ -72,6 +72,7 @@ def test_a_full_frame_in_rupees_and_ist(feed: Feeder) -> None:
         "instrument": "NSE:2885",
         "exchange": "NSE",
         "token": "2885",
+        "symbol": None,
         "last_price": 1251.90,
         "last_quantity": 12,
         "last_trade_time": datetime(2025, 7, 11, 9, 17, 57, tzinfo=IST),
@@ -233,7 +234,7 @@ def test_unsubscribed_instruments_are_forgotten_and_ignored(feed: Feeder) -> Non
     feed.book.mute(["NSE:2885"])
     assert "NSE:2885" not in feed.book.view
     assert feed.book.merge("NSE:2885", {"i_high_price": 130000}, []) is None
-    feed.book.unmute(["NSE:2885"])
+    feed.book.unmute({"NSE:2885": None})
     assert "NSE:2885" not in feed.book.view
     # On its way before the server knew of either: the new snapshot comes behind it.
     late = feed({"i_last_traded_price": 1000})

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 from pathlib import Path
 
 import pytest
 
 import firstock_ws
-from firstock_ws import FirstockError, FirstockWS
+from firstock_ws import FirstockError, FirstockWS, cli
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.simulator import Simulator
 from tests.support import DEADLINE, KEY, wait_until
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
+def block(part: str) -> str:
+    """Return the one block of Python that has `part` in it."""
+    (found,) = (text for text in BLOCKS if part in text)
+    return str(found)
+
+
 def test_the_first_program(sim: Simulator, capfd: pytest.CaptureFixture[str]) -> None:
-    program = BLOCKS[0].replace('jkey="…"', f'jkey="{KEY}", url="{sim.url}"')
+    program = block("client.run_forever()").replace('jkey="…"', f'jkey="{KEY}", url="{sim.url}"')
     assert KEY in program
     names: dict[str, FirstockWS] = {}
     thread = threading.Thread(target=exec, args=(compile(program, "README.md", "exec"), names))
@@ -37,8 +45,32 @@ def test_the_first_program(sim: Simulator, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_the_login_program_compiles() -> None:
-    assert "login(" in BLOCKS[2]
-    compile(BLOCKS[1] + BLOCKS[2], "README.md", "exec")
+    assert " login(" in block("fresh_key")
+    compile(block("import logging") + block("fresh_key"), "README.md", "exec")
+
+
+@pytest.mark.slow
+def test_the_first_ten_minutes(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pandas")
+    (commands,) = (text for text in CONSOLE if "firstock-ws login" in text)
+    lines = [shlex.split(line.partition("|")[0])[1:] for line in commands.splitlines()]
+    assert [words[0] for words in lines] == ["login", "stream", "stream", "record", "replay", "doctor"]
+    for name in ("PASSWORD", "VENDOR_CODE", "API_KEY"):
+        monkeypatch.setenv(f"FIRSTOCK_{name}", "any-word-at-all")
+    monkeypatch.setenv("FIRSTOCK_TOTP", "123456")
+    monkeypatch.chdir(home)
+    with Simulator(rate=50.0, order_interval=0.5) as sim:
+        addresses = {"ws://127.0.0.1:9100/ws": sim.url, "http://127.0.0.1:9101/V1": sim.rest_url}
+        for words in lines:
+            words = ["3" if word == "60" and words[0] == "record" else addresses.get(word, word) for word in words]
+            assert cli.main([*words, *(["--seconds", "1"] if words[0] == "stream" else [])]) == 0, words
+        program = block("from_login(")
+        exec(compile(program, "README.md", "exec"), {"__name__": "strategy"})
+    printed = capfd.readouterr().out
+    assert "Bar('RELIANCE-EQ'" in printed
+    assert "last_price" in printed
 
 
 def test_every_callback_is_in_the_table() -> None:

@@ -23,7 +23,9 @@ from firstock_ws.simulator import Simulator
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples"
 NOTEBOOK = SAMPLES / "notebook.ipynb"
-SCRIPTS = sorted(path.name for path in SAMPLES.glob("*.py"))
+OTHERS = {"run_for_weeks.py", "test_strategy.py"}
+"""Samples that take other settings; tests/test_long_samples.py has them."""
+SCRIPTS = sorted(path.name for path in SAMPLES.glob("*.py") if path.name not in OTHERS)
 USER_ID = "AB1234"
 KEY = secrets.token_hex(32)
 PATIENCE = 20.0
@@ -43,9 +45,10 @@ def environment(**settings: str) -> dict[str, str]:
 class Sample:
     """A sample in a process of its own. Two threads read its output, so that no full pipe holds it up."""
 
-    def __init__(self, name: str, *arguments: str, **settings: str) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: str, **settings: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", str(SAMPLES / name), *arguments],
+            cwd=folder,
             env=environment(**settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -118,13 +121,14 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def start(sim: Simulator) -> Iterator[Callable[..., Sample]]:
+def start(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Sample]]:
     """A function that starts a sample against the simulator; `url` and the like replace settings."""
     samples: list[Sample] = []
 
     def start_sample(name: str, *arguments: str, **settings: str) -> Sample:
         settings = {"FIRSTOCK_URL": sim.url, "FIRSTOCK_USER_ID": USER_ID, "FIRSTOCK_JKEY": KEY, **settings}
-        samples.append(Sample(name, *arguments, **settings))
+        settings["FIRSTOCK_WS_CACHE_DIR"] = os.environ["FIRSTOCK_WS_CACHE_DIR"]
+        samples.append(Sample(tmp_path, name, *arguments, **settings))
         return samples[-1]
 
     # A shell's background job ignores SIGINT, and its children would inherit that.
@@ -196,6 +200,31 @@ def test_subclassing_watches_more_once_the_index_moves(sim: Simulator, start: Ca
     sample.interrupt()
     assert sample.end() == (0, "")
     assert sample.lines[-1].startswith("connection ended: 1000")
+
+
+@needs_sigint
+def test_bars_prints_each_when_it_is_over(sim: Simulator, start: Callable[..., Sample]) -> None:
+    sample = start("bars.py", "--interval", "5s")
+    assert sim.wait_for(lambda s: s.subscriptions() == {"NSE:26000", "NSE:2885"})
+    # Steps of a quarter of a second, from 9:15:00 on; a bar waits two seconds for late quotes.
+    sim.tick(count=30)
+    prices = " ".join([r"\d+\.\d\d"] * 4)
+    first = sample.expect(
+        f"09:15:00 (NSE:26000) {prices} .partial.|09:15:00 (NSE:2885) {prices} volume [0-9]+ .partial."
+    )
+    sample.expect(f"09:15:00 {'NSE:2885' if first[1] else 'NSE:26000'} .*")
+    sample.interrupt()
+    assert sample.end() == (0, "")
+    last = [line for line in sample.lines if line.startswith("09:15:05 ")]
+    assert sorted(line.split()[1] for line in last) == ["NSE:26000", "NSE:2885"]
+    assert all(re.fullmatch(rf"\S+ \S+ {prices}( volume [0-9]+)? .not over.", line) for line in last)
+    assert any(f" {float(price(sim, 'NSE:2885')):.2f} volume" in line for line in last)
+
+
+def test_bars_says_which_intervals_there_are(start: Callable[..., Sample]) -> None:
+    code, errors = start("bars.py", "--interval", "1m").end()
+    assert code == 2
+    assert re.fullmatch("no interval for bars: '1m'; give .*", errors)
 
 
 @needs_sigint
@@ -271,6 +300,28 @@ def test_existing_loop_goes_on_without_a_connection_and_ends_at_ctrl_c(
     assert sample.lines[-2:] == ["stopped by Ctrl-C", "1 connection(s), 2 quotes, 3 frames"]
 
 
+def test_option_chain_shows_the_strikes_around_the_money(sim: Simulator, start: Callable[..., Sample]) -> None:
+    sample = start("option_chain.py", "--seconds", "2.5", FIRSTOCK_REST_URL=sim.rest_url)
+    # The simulator's index stands at 25,148.65.
+    sample.expect(rf"NIFTY {price(sim, 'NSE:26000')}, options of 2026-01-06")
+    rows = [row.split(",") for row in sim.symbol_file("NFO").splitlines()]
+    tokens = {row[4]: row[1] for row in rows}
+    assert sim.wait_for(lambda s: len(s.subscriptions()) == 15)
+    sample.expect(r"NIFTY .+")
+    for strike in range(25_000, 25_301, 50):
+        call, put = (price(sim, f"NFO:{tokens[f'NIFTY06JAN26{kind}{strike}']}") for kind in "CP")
+        sample.expect(rf" *{call} +{strike}\.0 +{put}")
+    assert sample.end() == (0, "")
+
+
+def test_option_chain_without_symbol_files_says_why(sim: Simulator, start: Callable[..., Sample]) -> None:
+    sim.refuse_rest(503)
+    sample = start("option_chain.py", FIRSTOCK_REST_URL=sim.rest_url)
+    code, errors = sample.end()
+    assert code == 1
+    assert re.fullmatch("Gave up: no symbols of NFO: .*HTTP 503.*", errors)
+
+
 @pytest.mark.parametrize("missing", ["FIRSTOCK_USER_ID", "FIRSTOCK_JKEY"])
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_missing_settings_end_in_one_line(start: Callable[..., Sample], name: str, missing: str) -> None:
@@ -286,6 +337,51 @@ def test_a_refused_key_ends_in_one_line(sim: Simulator, start: Callable[..., Sam
     code, errors = sample.end()
     assert code == 1
     assert re.fullmatch("(Gave up|No connection): .*unauthenticated.*", errors)
+
+
+@needs_sigint
+def test_a_recorded_day_runs_through_the_strategy(
+    sim: Simulator, start: Callable[..., Sample], tmp_path: Path
+) -> None:
+    path = tmp_path / "day.jsonl.zst"
+    recorder = start("record_day.py", str(path))
+    recorder.expect(f"recording to {re.escape(str(path))}")
+    strategy = start("replay_strategy.py")
+    strategy.expect("connected, watching NSE:1594, NSE:2885")
+    assert sim.wait_for(lambda s: s.session_count() == 2 and len(s.actions) == 2)
+    for name in ("NSE:2885", "NSE:1594", "NSE:2885"):
+        last = sim.truth(name)["i_last_traded_price"]
+        assert isinstance(last, int)
+        move(sim, name, last // 100)
+        move(sim, name, 0)
+        strategy.expect(rf".+ {name} -0.99 % to .+")
+    number = sim.place_order("NSE:2885")
+    strategy.expect(f"order {number} is COMPLETE")
+    sim.drop()
+    recorder.expect("not connected, try 1 in .+ s")
+    strategy.expect("connected, watching NSE:1594, NSE:2885")
+    for sample in (recorder, strategy):
+        sample.interrupt()
+        assert sample.end() == (0, "")
+    assert re.fullmatch(r"\d+ frames recorded, 0 dropped, \d+ bytes in .+", recorder.lines[-1])
+    again = start("replay_strategy.py", str(path))
+    assert again.end() == (0, "")
+    told = [line for line in strategy.lines if " % to " in line or line.startswith("order ")]
+    assert [line for line in again.lines if " % to " in line or line.startswith("order ")] == told
+    assert again.lines[-1].endswith(" 6 moves")
+
+
+def test_recording_ends_by_itself(sim: Simulator, start: Callable[..., Sample], tmp_path: Path) -> None:
+    sample = start("record_day.py", str(tmp_path / "day.jsonl"), SECONDS="0.2")
+    assert sample.end() == (0, "")
+    assert (tmp_path / "day.jsonl").stat().st_size > 0
+
+
+def test_what_is_no_recording_ends_in_one_line(start: Callable[..., Sample], tmp_path: Path) -> None:
+    code, errors = start("replay_strategy.py", str(tmp_path / "none.jsonl")).end()
+    assert code == 1
+    assert errors.startswith("Gave up: the recording ")
+    assert "\n" not in errors
 
 
 def test_the_notebook_is_stored_without_results() -> None:

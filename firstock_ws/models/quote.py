@@ -33,11 +33,12 @@ _T = TypeVar("_T")
 
 
 class Key(NamedTuple):
-    """What an instrument is called, whole and in its two parts."""
+    """What an instrument is called, whole and in its two parts, and by its trading symbol where that is known."""
 
     instrument: str
     exchange: str
     token: str
+    symbol: str | None = None
 
 
 class Level(NamedTuple):
@@ -173,6 +174,14 @@ class Quote:
     def token(self) -> str:
         """The broker's number for the instrument, unique within its exchange."""
         return self._key.token
+
+    @property
+    def symbol(self) -> str | None:
+        """The trading symbol, for example ``"RELIANCE-EQ"``.
+
+        None unless it was subscribed by name or with a `Symbol`, or its symbol file was loaded by then.
+        """
+        return self._key.symbol
 
     last_price = _Price()
     """Price of the last trade, rupees."""

@@ -5,6 +5,8 @@ Everything it needs beyond the standard library is the package ``websockets``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .behaviour import Behaviour
 
 try:
@@ -15,4 +17,16 @@ except ModuleNotFoundError as error:
     hint = 'the simulator needs the extra "demo": pip install "firstock-ws[demo]"'
     raise ModuleNotFoundError(hint, name="websockets") from None
 
-__all__ = ["Behaviour", "Simulator"]
+if TYPE_CHECKING:
+    from .playback import Playback
+
+__all__ = ["Behaviour", "Playback", "Simulator"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the playback, which needs the client's side too, when it is asked for."""
+    if name == "Playback":
+        from .playback import Playback
+
+        return Playback
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

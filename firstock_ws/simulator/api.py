@@ -7,6 +7,9 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import timezone
+from email.utils import format_datetime
+from typing import NamedTuple
 
 from .books import BookEntry, order_entry, position_entry
 from .state import World
@@ -33,6 +36,41 @@ def failed(status: int, name: str, field: str, message: str, code: str = "") -> 
     """
     error = {"field": field, "message": message}
     return status, {"status": "failed", "code": code or str(status), "name": name, "error": error}
+
+
+class SymbolAnswer(NamedTuple):
+    """The answer to a call for a symbol file."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def symbol_answer(world: World, name: str, tags: set[str], since: str) -> SymbolAnswer:
+    """What a call for a symbol file is answered. Called with the world's lock held.
+
+    Args:
+        world: The broker.
+        name: The file.
+        tags: The versions that the client has, by their ``ETag``.
+        since: When the version that it has was made, as it was told.
+    """
+    spoilt = world.rest.spoilt.get(name)
+    if spoilt is not None and spoilt.body is not None:
+        return SymbolAnswer(spoilt.status, {"Content-Type": "text/csv"}, spoilt.body)
+    offered = world.behaviour.symbols_validators
+    tag, made = world.files.tag(name), format_datetime(world.files.made_at.astimezone(timezone.utc), usegmt=True)
+    headers = {"Content-Type": "text/csv"}
+    if offered in ("both", "etag"):
+        headers["ETag"] = tag
+    if offered in ("both", "modified"):
+        headers["Last-Modified"] = made
+    # By RFC 9110 the tag counts where there is one.
+    unchanged = tag in tags if tags else since == made
+    if unchanged and offered != "none" and spoilt is None:
+        return SymbolAnswer(304, headers, b"")
+    mark = "\ufeff" if world.behaviour.symbols_bom else ""
+    return SymbolAnswer(spoilt.status if spoilt else 200, headers, (mark + world.files.text(name)).encode())
 
 
 class Api:

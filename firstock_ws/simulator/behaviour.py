@@ -33,6 +33,9 @@ class Behaviour:
             out the key that works, and makes one only if there is none.
         empty_book: An empty order or position book comes as ``[]``, or as a failed answer that says so.
         book_lag: Seconds by which the REST books lag behind what happened.
+        symbols_bom: The symbol files begin with a byte order mark.
+        symbols_validators: What the server tells of a symbol file's version, and answers 304 by: an
+            ``ETag``, ``Last-Modified``, both, or nothing.
     """
 
     v2_deltas: bool = True
@@ -49,3 +52,5 @@ class Behaviour:
     login_renews_key: bool = True
     empty_book: Literal["list", "failure"] = "failure"
     book_lag: float = 0.0
+    symbols_bom: bool = True
+    symbols_validators: Literal["both", "etag", "modified", "none"] = "both"

@@ -77,12 +77,12 @@ class Faults(Runner):
     def go_silent(self) -> None:
         """Say nothing and answer nothing, though TCP lives: no data, pings or pongs, no handshakes.
 
-        The market stands still; what is pushed waits for :meth:`resume`.
+        The market stands still; what is pushed waits for `resume`.
         """
         self._call(lambda: self._require_broker().line.hush())
 
     def resume(self) -> None:
-        """Undo :meth:`go_silent`."""
+        """Undo `go_silent`."""
         self._call(lambda: self._require_broker().line.speak())
 
     def refuse(self, status: int | None = 503, headers: Mapping[str, str] | None = None) -> None:
@@ -102,7 +102,7 @@ class Faults(Runner):
         self._call(turn_away)
 
     def accept(self) -> None:
-        """Undo :meth:`refuse`."""
+        """Undo `refuse`."""
         broker = self._require_broker()
 
         async def welcome() -> None:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from .api import PREFIX, Answer, Api, failed
+from .api import PREFIX, Answer, Api, failed, symbol_answer
 from .state import World
+from .symbols import FILES
 
 logger = logging.getLogger("firstock_ws.simulator")
 
@@ -160,7 +161,11 @@ class Call(BaseHTTPRequestHandler):
         self._serve(self.server.api.answer)
 
     def do_GET(self) -> None:
-        self._serve(lambda path, raw: failed(405, "METHOD_NOT_ALLOWED", "", "use POST"))
+        name = self.path.partition("?")[0].removeprefix(f"{PREFIX}symbols/")
+        if name in FILES:
+            self._serve_symbols(name)
+        else:
+            self._serve(lambda path, raw: failed(405, "METHOD_NOT_ALLOWED", "", "use POST"))
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The ``Date`` of an answer: by the clock of the order updates, also where that is a virtual one."""
@@ -171,29 +176,48 @@ class Call(BaseHTTPRequestHandler):
         """Write nothing: a request may hold a key anywhere."""
 
     def _serve(self, answer: Callable[[str, bytes], Answer]) -> None:
-        path = self.path.partition("?")[0]
         raw = self._read_body()
-        if raw is None:
+        if raw is None or not self._admit():
             return
-        self.server.note(path.removeprefix(PREFIX))
+        status, payload = answer(self.path.partition("?")[0], raw)
+        self._reply(status, {"Content-Type": "application/json"}, json.dumps(payload).encode())
+
+    def _serve_symbols(self, name: str) -> None:
+        if self._read_body() is None or not self._admit():
+            return
+        world = self.server.world
+        wanted = {tag.strip() for tag in self.headers.get("If-None-Match", "").split(",") if tag.strip()}
+        with world.changed:
+            known = symbol_answer(world, name, wanted, self.headers.get("If-Modified-Since", ""))
+            world.rest.symbol_statuses.append(known.status)
+            spoilt = world.rest.spoilt.get(name)
+        if spoilt is None:
+            self._reply(known.status, known.headers, known.body)
+            return
+        self.close_connection = True
+        length = str(len(known.body)) if spoilt.tells_length else ""
+        sent = known.body[: len(known.body) // 2] if spoilt.cut else known.body
+        self._reply(known.status, {**known.headers, "Content-Length": length}, sent)
+
+    def _admit(self) -> bool:
+        """Note the request; return whether it is to be answered, and has not been by a refusal."""
+        self.server.note(self.path.partition("?")[0].removeprefix(PREFIX))
         rest = self.server.world.rest
         if not self.server.wait(lambda: not rest.hushed):
             self.close_connection = True
-            return
+            return False
         with self.server.world.changed:
             refusal = rest.refusal
         if refusal is None:
-            status, payload = answer(path, raw)
-            headers, body = {"Content-Type": "application/json"}, json.dumps(payload).encode()
-        elif refusal.status is None:
+            return True
+        if refusal.status is None:
             self.close_connection = True
-            return
-        else:
-            status, headers, body = refusal.status, {"Content-Type": "text/plain"}, refusal.body
-            given = {name.lower() for name in refusal.headers}
-            headers = {name: value for name, value in headers.items() if name.lower() not in given}
-            headers.update(refusal.headers)
-        self._reply(status, headers, body)
+            return False
+        headers = {"Content-Type": "text/plain"}
+        given = {name.lower() for name in refusal.headers}
+        headers = {name: value for name, value in headers.items() if name.lower() not in given}
+        self._reply(refusal.status, {**headers, **refusal.headers}, refusal.body)
+        return False
 
     def _read_body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
@@ -211,9 +235,12 @@ class Call(BaseHTTPRequestHandler):
 
     def _reply(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
+        if status != 304:
+            headers = {"Content-Length": str(len(body)), **headers}
         for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+            # An empty one is not sent: a length that is not told.
+            if value:
+                self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

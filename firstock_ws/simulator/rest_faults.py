@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .runner import Runner
-from .state import Refusal
+from .state import Refusal, Spoilt
+from .symbols import FILES
 
 
 class RestFaults(Runner):
@@ -56,8 +57,46 @@ class RestFaults(Runner):
             self._world.rest.pause = pause
             self._world.touch()
 
+    @property
+    def symbol_statuses(self) -> list[int]:
+        """HTTP status of each answer to a call for a symbol file, in order: 304 for "not modified"."""
+        with self._world.changed:
+            return list(self._world.rest.symbol_statuses)
+
+    def symbol_file(self, name: str) -> str:
+        """A symbol file as it is now, as text: ``"NSE"``, ``"BSE"``, ``"NFO"``, ``"BFO"`` or ``"Indices"``."""
+        with self._world.changed:
+            return self._world.files.text(name)
+
+    def age_symbols(self, days: int) -> None:
+        """Serve the symbol files of so many days ago; 0 for those of today."""
+        with self._world.changed:
+            self._world.files.age = days
+
+    def spoil_symbols(
+        self,
+        body: str | bytes | None = None,
+        *names: str,
+        status: int = 200,
+        cut: bool = False,
+        tells_length: bool = True,
+    ) -> None:
+        """Serve symbol files badly until :meth:`accept_rest`; never answered with 304 then.
+
+        Args:
+            body: What to serve; None for the files themselves.
+            names: Which files; none for all.
+            status: HTTP status.
+            cut: End the connection after half of the body.
+            tells_length: Send ``Content-Length``; else the end of the connection is the end of the file.
+        """
+        raw = body.encode() if isinstance(body, str) else body
+        with self._world.changed:
+            for name in names or FILES:
+                self._world.rest.spoilt[name] = Spoilt(status, raw, cut, tells_length)
+
     def accept_rest(self) -> None:
-        """Undo :meth:`refuse_rest`, :meth:`hush_rest` and :meth:`trickle_rest`."""
+        """Undo :meth:`refuse_rest`, :meth:`hush_rest`, :meth:`trickle_rest` and :meth:`spoil_symbols`."""
         with self._world.changed:
             self._world.rest.behave()
             self._world.touch()

@@ -82,7 +82,7 @@ class Runner:
 
     @property
     def rest_port(self) -> int:
-        """The port of the REST side, as :attr:`port`."""
+        """The port of the REST side, as `port`."""
         return self._rest_port
 
     def stop(self) -> None:

@@ -20,19 +20,22 @@ DEFAULT_USERS = {"AB1234": "secret"}
 class Simulator(Observing, Faults, RestFaults):
     """A Firstock broker on this machine: WebSocket server, REST server, market and order books.
 
-    Use it as a context manager, or call :meth:`start` and :meth:`stop`. It serves from daemon threads of
+    Use it as a context manager, or call `start` and `stop`. It serves from daemon threads of
     its own. Script methods may be called from any thread; each is carried out on the server's thread, in
     the order of the calls, and returns when it is done. All state that both sides touch is behind one lock,
-    ``World.changed``, owned by the :class:`~.state.World` that this object holds. A predicate of
-    :meth:`wait_for` runs with that lock held: it may look at anything here, but must not call a script
+    ``World.changed``, owned by the `World` that this object holds. A predicate of
+    `wait_for` runs with that lock held: it may look at anything here, but must not call a script
     method.
 
     With a ``seed`` the market is the same in every run: each instrument's frames depend only on the seed,
     the instrument and the number of steps it made, the time fields too (a virtual clock that starts at
     2026-01-02 09:15:00 IST). Without one it is random and on the wall clock.
 
+    Over REST it also serves symbol files: what trades, by name, with contracts that expire after its own clock's
+    day. They depend on that day alone.
+
     Args:
-        users: jKey by userId; the first one is :attr:`user_id`.
+        users: jKey by userId; the first one is `user_id`.
         host: Address to listen on.
         port: Port to listen on; 0 for any free one. A restart uses the same port again.
         rest_port: The same for the REST side.
@@ -204,7 +207,7 @@ class Simulator(Observing, Faults, RestFaults):
             user_id: Whose order; None for the first user.
             product: ``C``, ``I`` or ``M``.
             price_type: ``LMT``, ``MKT``, ``SL-LMT`` or ``SL-MKT``.
-            trading_symbol: None for a plausible one.
+            trading_symbol: None for that of the symbol files.
             fill: Fill it, in two parts; else it stays open.
             step_delay: Seconds between the steps; 0 for all at once. The call returns after the first.
 
@@ -225,7 +228,7 @@ class Simulator(Observing, Faults, RestFaults):
         """Fill an open order.
 
         Args:
-            order_number: From :meth:`place_order`.
+            order_number: From `place_order`.
             quantity: Shares; None for all that remain.
             price: Rupees; None for the order's own price.
 
@@ -236,18 +239,18 @@ class Simulator(Observing, Faults, RestFaults):
         self._call(lambda: self._orders.fill(order_number, quantity, price))
 
     def cancel_order(self, order_number: str) -> None:
-        """Cancel what remains of an open order; raises as :meth:`fill_order` does."""
+        """Cancel what remains of an open order; raises as `fill_order` does."""
         self._call(lambda: self._orders.cancel(order_number))
 
     def reject_order(self, order_number: str, reason: str) -> None:
-        """Reject an open order for a reason in words; raises as :meth:`fill_order` does."""
+        """Reject an open order for a reason in words; raises as `fill_order` does."""
         self._call(lambda: self._orders.reject(order_number, reason))
 
     def modify_order(self, order_number: str, price: float | None = None, quantity: int | None = None) -> None:
         """Change an open order, in two updates: a pending one, and one with what is new.
 
         Args:
-            order_number: From :meth:`place_order`.
+            order_number: From `place_order`.
             price: Rupees; None to leave it.
             quantity: Shares, filled ones among them; None to leave it.
 
@@ -272,7 +275,7 @@ class Simulator(Observing, Faults, RestFaults):
         self._call(change)
 
     def hold_updates(self) -> None:
-        """Keep order and position updates back until :meth:`release_updates`; the books have them."""
+        """Keep order and position updates back until `release_updates`; the books have them."""
 
         def change() -> None:
             self._world.gate.holding = True
@@ -280,7 +283,7 @@ class Simulator(Observing, Faults, RestFaults):
         self._call(change)
 
     def release_updates(self) -> None:
-        """Undo :meth:`hold_updates`: what was held goes, in order, to the sessions that are live now."""
+        """Undo `hold_updates`: what was held goes, in order, to the sessions that are live now."""
         self._call(self._orders.release)
 
     def order_history(self, order_number: str) -> list[OrderFrame]:

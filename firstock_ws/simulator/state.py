@@ -16,6 +16,7 @@ from .gate import Gate
 from .greeks import OptionGreeks
 from .market import Clock, Instrument
 from .outgoing import LiveSession
+from .symbols import SymbolFiles
 from .trading import Desk
 
 KEPT_ACTIONS = 100_000
@@ -30,6 +31,17 @@ class Refusal:
     body: bytes
 
 
+@dataclass(frozen=True)
+class Spoilt:
+    """How a symbol file is served instead of well."""
+
+    status: int
+    body: bytes | None
+    """None for the file itself."""
+    cut: bool
+    tells_length: bool
+
+
 @dataclass
 class RestLine:
     """How the REST side is at the moment, and what it was asked."""
@@ -38,10 +50,15 @@ class RestLine:
     hushed: bool = False
     pause: float = 0.0
     requests: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_ACTIONS))
+    #: By the name of the file.
+    spoilt: dict[str, Spoilt] = field(default_factory=dict)
+    #: Statuses of the answers to those who asked for symbol files.
+    symbol_statuses: deque[int] = field(default_factory=lambda: deque(maxlen=KEPT_ACTIONS))
 
     def behave(self) -> None:
         """Answer at once again."""
         self.refusal, self.hushed, self.pause = None, False, 0.0
+        self.spoilt.clear()
 
 
 class World:
@@ -96,7 +113,8 @@ class World:
         self.peak_sessions = 0
         self.seed = seed if seed is not None else random.SystemRandom().getrandbits(63)
         self.clock = Clock(virtual=seed is not None)
-        self.desk = Desk(virtual_time=seed is not None)
+        self.files = SymbolFiles(self.clock)
+        self.desk = Desk(seed is not None, self.files.trading_symbol)
         self.schedule = random.Random(f"{self.seed}|schedule")
         self.order_rng = random.Random(f"{self.seed}|orders")
         self._instruments: dict[str, Instrument] = {}

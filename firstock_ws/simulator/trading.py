@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,20 +17,6 @@ Update = dict[str, object]
 VIRTUAL_EVENT_NS = 1_000_137_911
 #: Ended orders, and updates of each position, whose past is kept; a simulator may run for weeks.
 KEPT_PASTS = 10_000
-TRADING_SYMBOLS = {
-    "NSE:2885": "RELIANCE-EQ",
-    "NSE:3045": "SBIN-EQ",
-    "NSE:11536": "TCS-EQ",
-    "BSE:500470": "TATASTEEL",
-    "NFO:44278": "NIFTY27JAN26C25000",
-}
-
-
-def trading_symbol_of(instrument: str) -> str:
-    """A plausible trading symbol for ``EXCHANGE:TOKEN``."""
-    exchange, token = instrument.split(":", 1)
-    suffix = "-EQ" if exchange == "NSE" else ""
-    return TRADING_SYMBOLS.get(instrument, f"SIM{token}{suffix}")
 
 
 @dataclass
@@ -131,10 +117,12 @@ class Desk:
     Args:
         virtual_time: If true, each event is about a second after the one before, from
             2026-01-02 09:15:00 IST on; else events carry the wall clock.
+        symbol_of: Returns the trading symbol of ``EXCHANGE:TOKEN``.
     """
 
-    def __init__(self, virtual_time: bool) -> None:
+    def __init__(self, virtual_time: bool, symbol_of: Callable[[str], str]) -> None:
         self._clock = Clock(virtual_time)
+        self._symbol_of = symbol_of
         self._events = 0
         self._fills = 0
         self._orders: dict[str, Order] = {}
@@ -201,7 +189,7 @@ class Desk:
         Args:
             user_id: Whose it is.
             instrument: ``EXCHANGE:TOKEN``.
-            symbol: Trading symbol; None for a plausible one.
+            symbol: Trading symbol; None for that of the symbol files.
             side: ``B`` or ``S``.
             quantity: Shares, at least 1.
             price: Paise per share.
@@ -221,7 +209,7 @@ class Desk:
             raise ValueError(f"unknown price type {price_type!r}")
         day = VIRTUAL_START if self._clock.virtual else datetime.now(IST)
         number = f"{day:%y%m%d}{len(self._orders) + 1:08d}"
-        symbol = symbol or trading_symbol_of(instrument)
+        symbol = symbol or self._symbol_of(instrument)
         order = Order(number, user_id, instrument, symbol, side, quantity, price, product, price_type)
         self._orders[number] = order
         return order

@@ -45,11 +45,14 @@ class Observed(FirstockWS):
     def __init__(self, *args: Any, **options: Any) -> None:
         self.noted: list[tuple[str, tuple[Any, ...]]] = []
         super().__init__(*args, **options)
+        noted, call = self.noted, self._dispatcher._call
 
-    def _call(self, name: str, args: tuple[Any, ...]) -> None:
-        if name in LIFECYCLE:
-            self.noted.append((name, args))
-        super()._call(name, args)
+        def note(name: str, args: tuple[Any, ...]) -> None:
+            if name in LIFECYCLE:
+                noted.append((name, args))
+            call(name, args)
+
+        self._dispatcher._call = note
 
     def times(self, name: str) -> int:
         """How often `name` was called, or will be when a callback that blocks is let go."""

@@ -1,0 +1,108 @@
+"""``record``: writes what the broker sends to a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from firstock_ws._secrets import REDACTOR
+from firstock_ws.access import live_access
+from firstock_ws.cli.events import Collector
+from firstock_ws.cli.lines import in_words
+from firstock_ws.cli.live import bad_input, closing, connect, failure_in, has_ended, make_client
+from firstock_ws.errors import FirstockError, RecordingError
+from firstock_ws.recording import Recorder, RecorderStats
+
+_TOLD = ("on_connect", "on_close", "on_reconnect", "on_noreconnect", "on_error")
+_PAUSE = 0.5
+
+
+def run_record(
+    file: Path, instruments: Sequence[str], *, greeks: bool = False, seconds: float | None = None
+) -> int:
+    """Record until Ctrl-C or for `seconds`; return the exit code."""
+    access = live_access()
+    client = make_client(access, instruments, greeks=greeks)
+    collector = Collector(newest_only=False)
+    for name in _TOLD:
+        setattr(client, name, collector.callbacks()[name])
+    with bad_input():
+        recorder = Recorder(client, file)
+    progress = Progress()
+    try:
+        # The recorder closes last: it is to have the goodbye, too.
+        with recorder, closing(client, collector):
+            connect(client, access)
+            _watch(collector, recorder, progress, seconds, lambda: has_ended(client))
+    finally:
+        progress.end()
+        stats = recorder.stats
+        if stats.frames or stats.dropped:
+            print(f"recorded {_figures(stats)} in {stats.file}")
+    if stats.error is not None:
+        raise RecordingError(stats.error)
+    return 0
+
+
+class Progress:
+    """One line on a terminal that changes, with words above it. Used by the main thread alone."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Show `text` instead of what was there."""
+        if self._live:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+
+    def say(self, text: str) -> None:
+        """Leave `text` standing."""
+        sys.stderr.write(f"{self._clear()}{text}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Take the line away."""
+        sys.stderr.write(self._clear())
+        sys.stderr.flush()
+
+    def _clear(self) -> str:
+        return "\r\x1b[K" if self._live else ""
+
+
+def _watch(
+    collector: Collector, recorder: Recorder, progress: Progress, seconds: float | None, over: Callable[[], bool]
+) -> None:
+    began = time.monotonic()
+    failure: FirstockError | None = None
+    while failure is None and not over():
+        left = _PAUSE if seconds is None else began + seconds - time.monotonic()
+        if left <= 0:
+            return
+        events = collector.take(min(left, _PAUSE))
+        for event in events:
+            progress.say(in_words(event, ()))
+        failure = failure_in(events)
+        stats = recorder.stats
+        trouble = f"  {REDACTOR.redact(stats.error)}" if stats.error else ""
+        progress.show(f"recording {time.monotonic() - began:.0f} s  {_figures(stats)}{trouble}")
+    if failure is None:
+        failure = failure_in(collector.take(0))
+    if failure is not None:
+        raise failure
+
+
+def _figures(stats: RecorderStats) -> str:
+    dropped = f", {stats.dropped:,} dropped" if stats.dropped else ", none dropped"
+    return f"{stats.frames:,} frames, {_size(stats.written)}{dropped}"
+
+
+def _size(count: int) -> str:
+    number, unit = float(count), "bytes"
+    for larger in ("KB", "MB", "GB"):
+        if number < 1_000:
+            break
+        number, unit = number / 1_000, larger
+    return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"

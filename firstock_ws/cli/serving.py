@@ -1,0 +1,58 @@
+"""Keeps a server up in the foreground."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from firstock_ws._secrets import get_logger
+from firstock_ws.errors import FirstockError
+
+
+class Server(Protocol):
+    """What the simulator and the playback have in common."""
+
+    def start(self) -> object: ...
+
+    def stop(self) -> None: ...
+
+
+def show_refusals() -> None:
+    """Have the server's own words on stderr, unless the whole log is there already."""
+    if not logging.getLogger("firstock_ws").isEnabledFor(logging.DEBUG):
+        logger = get_logger("firstock_ws.simulator")
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
+
+
+def start(server: Server, *ports: int | None) -> None:
+    """Start `server`, which is to listen on `ports`.
+
+    Raises:
+        FirstockError: it can't.
+    """
+    try:
+        server.start()
+    except OSError as error:
+        # The reason names the address that it is about.
+        named = " or ".join(str(port) for port in ports if port)
+        raise FirstockError(f"cannot listen on port {named or 'any'}: {error.strerror}") from None
+
+
+def serve(server: Server, lines: Sequence[str]) -> None:
+    """Print `lines`, wait for Ctrl-C or SIGTERM, and stop `server`."""
+    stop = threading.Event()
+    earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for line in lines:
+            print(line, flush=True)
+        # In slices: an endless wait could not be broken by Ctrl-C on Windows.
+        while not stop.wait(0.5):
+            pass
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+        server.stop()
