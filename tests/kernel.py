@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 30.0
 """Seconds that a cell, or something a kernel sends, may take on a busy machine."""
 
+STARTS = 3
+
 
 class Picture(NamedTuple):
     """Something a kernel displayed, or the update of it."""
@@ -113,11 +115,32 @@ class Kernel:
             self._manager.shutdown_kernel(now=False)
 
 
+def _start(environment: dict[str, str], folder: Path) -> tuple[Any, Any]:
+    """Start a kernel; return its manager and a client that is connected to it."""
+    # Not at the top: the quick run leaves kernels out, and need not have what starts them.
+    from jupyter_client.manager import KernelManager
+
+    for attempt in range(STARTS):
+        manager: Any = KernelManager(kernel_name="python3", connection_file=str(folder / f"kernel-{attempt}.json"))
+        manager.start_kernel(env=environment, cwd=str(folder))
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=PATIENCE)
+        except RuntimeError:
+            # Its ports were free when they were chosen, and may have been taken before it listened.
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+            if attempt == STARTS - 1:
+                raise
+        else:
+            return manager, client
+    raise AssertionError("never reached")
+
+
 @contextmanager
 def kernel_of(sim: Simulator, folder: Path) -> Iterator[Kernel]:
     """A kernel in which ``make()`` returns a client of `sim`, not yet connected; `folder` is for its files."""
-    from jupyter_client.manager import KernelManager
-
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     settings = {
         "PYTHONPATH": path,
@@ -125,12 +148,8 @@ def kernel_of(sim: Simulator, folder: Path) -> Iterator[Kernel]:
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
-    manager: Any = KernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json"))
-    manager.start_kernel(env={**os.environ, **settings}, cwd=str(folder))
-    client = manager.client()
-    client.start_channels()
+    manager, client = _start({**os.environ, **settings}, folder)
     try:
-        client.wait_for_ready(timeout=PATIENCE)
         kernel = Kernel(manager, client)
         kernel.good(
             f"""

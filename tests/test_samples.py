@@ -401,6 +401,7 @@ def execute(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> d
 
     variables = environment(
         **settings,
+        FIRSTOCK_WS_CACHE_DIR=str(folder / "cache"),
         IPYTHONDIR=str(folder / "ipython"),
         JUPYTER_CONFIG_DIR=str(folder / "config"),
         JUPYTER_RUNTIME_DIR=str(folder / "runtime"),
@@ -434,9 +435,12 @@ def test_the_notebook_runs_on_its_own_simulator(tmp_path: Path, monkeypatch: pyt
     shown = execute(tmp_path, monkeypatch)
     assert shown["settings"].startswith("SIMULATED DATA")
     assert "state=connected" in shown["connect"]
-    for instrument in ("NSE:26000", "NSE:26009", "NSE:2885", "NSE:1594"):
+    names = {"NSE:26000": None, "NSE:26009": None, "NSE:2885": "RELIANCE-EQ", "NSE:1594": "INFY-EQ"}
+    for instrument, symbol in names.items():
         assert re.search(rf"^{instrument} +\d+\.\d+ +-?\d+\.\d+", shown["quotes"], re.MULTILINE)
-        assert re.search(rf"^{instrument} +[\d,]+\.\d\d +[-+]\d+\.\d\d", shown["table"], re.MULTILINE)
+        row = rf"^{symbol or instrument} +[\d,]+\.\d\d +([-+]\d+\.\d\d|0\.00) "
+        assert re.search(row, shown["table"], re.MULTILINE)
+    assert re.search(r"NSE:2885 +\d+ +\d+\.\d+ +\d+\.\d+", shown["recording"])
     # The table went on while the cells after it ran.
     assert "closed: these are the last known quotes" in shown["table"]
     orders = shown["orders"].splitlines()
@@ -460,7 +464,8 @@ def test_the_notebook_runs_against_a_server_given(
     trader = threading.Thread(target=trade)
     trader.start()
     try:
-        shown = execute(tmp_path, monkeypatch, FIRSTOCK_URL=sim.url, FIRSTOCK_USER_ID=USER_ID, FIRSTOCK_JKEY=KEY)
+        settings = {"FIRSTOCK_URL": sim.url, "FIRSTOCK_REST_URL": sim.rest_url}
+        shown = execute(tmp_path, monkeypatch, **settings, FIRSTOCK_USER_ID=USER_ID, FIRSTOCK_JKEY=KEY)
     finally:
         done.set()
         trader.join(PATIENCE)
