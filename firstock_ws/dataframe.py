@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from firstock_ws.cells import check_names
 from firstock_ws.errors import FirstockError
 from firstock_ws.models import Quote
 from firstock_ws.models.quote import VALUE_NAMES
+from firstock_ws.tables.cells import check_names
 
 try:
     import pandas as pd

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from firstock_ws.cells import DEFAULT_FIELDS
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.feed import Feed
 from firstock_ws.instruments import Tokens
@@ -15,11 +14,12 @@ from firstock_ws.reconcile import Reconciler
 from firstock_ws.state import ENDED, State, StateHolder
 from firstock_ws.stats import Stats
 from firstock_ws.subscribing import Subscribing
+from firstock_ws.tables.cells import DEFAULT_FIELDS
 
 if TYPE_CHECKING:
     import pandas
 
-    from firstock_ws.live_table import Table
+    from firstock_ws.tables.live import Table
 
 
 class Looking(Subscribing):
@@ -83,7 +83,7 @@ class Looking(Subscribing):
         Raises:
             ValueError: something is no instrument or no field, or `refresh` is out of range.
         """
-        from firstock_ws.live_table import Table
+        from firstock_ws.tables.live import Table
 
         rows = None if instruments is None else list(self._checked(instruments))
         return Table(self._book.view, self._state, rows, fields, refresh)

@@ -275,7 +275,7 @@ def test_a_table_of_a_client_that_does_not_run_stands_still(sim: Simulator, kern
 
 
 def test_a_table_stands_still_after_so_many_updates(sim: Simulator, kernel: Kernel) -> None:
-    kernel.good("import firstock_ws.showing; firstock_ws.showing.MAX_UPDATES = 2")
+    kernel.good("import firstock_ws.tables.showing; firstock_ws.tables.showing.MAX_UPDATES = 2")
     kernel.good(
         """
         import threading
@@ -318,7 +318,7 @@ def test_a_failing_display_ends_the_table_and_is_logged(sim: Simulator, kernel: 
         """
         import io, logging
         log = io.StringIO()
-        logging.getLogger("firstock_ws.showing").addHandler(logging.StreamHandler(log))
+        logging.getLogger("firstock_ws.tables.showing").addHandler(logging.StreamHandler(log))
         def fail(*args, **options):
             raise OSError("gone")
         table._showing._handle.update = fail

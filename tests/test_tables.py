@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from firstock_ws import IST, FirstockError, FirstockWS, Quote
-from firstock_ws.cells import Tone, cell_of
-from firstock_ws.html_table import quotes_html
 from firstock_ws.models.quote import EMPTY_STATE, STATE_NAMES, Key, Level
 from firstock_ws.simulator import Simulator
-from firstock_ws.tables import DEFAULT_FIELDS, check_fields, quotes_table
-from firstock_ws.text_table import quotes_text
+from firstock_ws.tables import DEFAULT_FIELDS, check_fields
+from firstock_ws.tables.cells import Tone, cell_of
+from firstock_ws.tables.html import quotes_html
+from firstock_ws.tables.terminal import quotes_table
+from firstock_ws.tables.text import quotes_text
 from tests.conftest import ClientMaker
 from tests.support import connect, wait_until
 
@@ -159,9 +160,9 @@ def test_html_is_escaped_and_colours_stand_in_the_cells() -> None:
 
 
 def test_names_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firstock_ws.html_table.name_of", lambda quote: "<M&M>")
+    monkeypatch.setattr("firstock_ws.tables.html.name_of", lambda quote: "<M&M>")
     assert '<th scope="row">&lt;M&amp;M&gt;</th>' in quotes_html([FULL], ["volume"], now=NOON, caption="")
-    monkeypatch.setattr("firstock_ws.tables.name_of", lambda quote: "[red]M")
+    monkeypatch.setattr("firstock_ws.tables.terminal.name_of", lambda quote: "[red]M")
     assert "[red]M" in terminal(quotes_table([FULL]))
 
 
@@ -265,7 +266,7 @@ def test_a_block_shows_the_table_live(client: FirstockWS, capsys: pytest.Capture
 
 def test_without_rich_the_error_says_what_to_install(client: FirstockWS, monkeypatch: pytest.MonkeyPatch) -> None:
     table = client.table()
-    monkeypatch.delitem(sys.modules, "firstock_ws.tables")
+    monkeypatch.delitem(sys.modules, "firstock_ws.tables.terminal")
     monkeypatch.setitem(sys.modules, "rich", None)
     for use in (lambda: table.show(0.01), lambda: terminal(table)):
         with pytest.raises(FirstockError, match=r'pip install "firstock-ws\[notebook\]"'):

@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from firstock_ws.cells import check_fields
 from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.live import bad_input, closing, show
@@ -19,6 +18,7 @@ from firstock_ws.client import FirstockWS
 from firstock_ws.errors import UsageError
 from firstock_ws.models import IST
 from firstock_ws.recording import Replay
+from firstock_ws.tables.cells import check_fields
 
 Speed = float | Literal["max"]
 

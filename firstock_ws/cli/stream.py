@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 
 from firstock_ws.access import live_access
-from firstock_ws.cells import check_fields
 from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.live import bad_input, closing, connect, has_ended, make_client, show
 from firstock_ws.cli.output import choose_output
+from firstock_ws.tables.cells import check_fields
 
 
 def run_stream(

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from firstock_ws.cli.board import Board
 from firstock_ws.models import IST, OptionGreeks, OrderUpdate, PositionUpdate, Quote
-from firstock_ws.tables import DEFAULT_FIELDS, quotes_table
+from firstock_ws.tables import DEFAULT_FIELDS
+from firstock_ws.tables.terminal import quotes_table
 
 _FRAME = 4
 """Lines that the table of quotes takes beside its rows."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 
-from firstock_ws.cells import Cell, Tone, cell_of, heading, name_of
 from firstock_ws.models import Quote
+from firstock_ws.tables.cells import Cell, Tone, cell_of, heading, name_of
 
 # They stand in the cells, since a style sheet is lost where a notebook is shown that nobody has trusted yet. Mixed
 # with the theme's own colour of text they are darker on a light ground, lighter on a dark one; the first of each

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from firstock_ws.cells import cell_of, heading, name_of
 from firstock_ws.models import Quote
+from firstock_ws.tables.cells import cell_of, heading, name_of
 
 
 def quotes_text(quotes: Iterable[Quote], fields: Sequence[str], *, now: datetime, caption: str) -> str:

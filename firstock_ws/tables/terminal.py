@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from firstock_ws.cells import DEFAULT_FIELDS, Tone, cell_of, check_fields, heading, name_of
 from firstock_ws.errors import FirstockError
 from firstock_ws.models import IST, Quote
+from firstock_ws.tables.cells import DEFAULT_FIELDS, Tone, cell_of, check_fields, heading, name_of
 
 try:
     from rich import box

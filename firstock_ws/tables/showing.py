@@ -12,7 +12,7 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.state import ENDED, StateHolder
 from firstock_ws.worker import Worker
 
-logger = get_logger("firstock_ws.showing")
+logger = get_logger("firstock_ws.tables.showing")
 
 MAX_UPDATES = 50_000
 """Updates of one output, then it stands still: more than a trading day has at two a second."""

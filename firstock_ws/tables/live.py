@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from firstock_ws import ipython
-from firstock_ws.cells import DEFAULT_FIELDS, check_fields
-from firstock_ws.html_table import quotes_html
 from firstock_ws.models import IST, Quote
-from firstock_ws.showing import Bundle, Showing
 from firstock_ws.state import ENDED, State, StateHolder
-from firstock_ws.text_table import quotes_text
+from firstock_ws.tables.cells import DEFAULT_FIELDS, check_fields
+from firstock_ws.tables.html import quotes_html
+from firstock_ws.tables.showing import Bundle, Showing
+from firstock_ws.tables.text import quotes_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -121,7 +121,7 @@ class Table:
         from rich.console import Group
         from rich.text import Text
 
-        from firstock_ws.tables import quotes_table
+        from firstock_ws.tables.terminal import quotes_table
 
         return Group(quotes_table(self._found(), self._fields), Text(f" {self._caption('')}", style="dim"))
 
