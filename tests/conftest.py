@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.support import KEY, Gate
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background job ignores Ctrl-C, and the programs that tests start and stop would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The floor under the coverage is for the whole suite: a single file or marker can't reach it.
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     coverage = config.pluginmanager.getplugin("_cov")

@@ -131,10 +131,7 @@ def start(sim: Simulator, tmp_path: Path) -> Iterator[Callable[..., Sample]]:
         samples.append(Sample(tmp_path, name, *arguments, **settings))
         return samples[-1]
 
-    # A shell's background job ignores SIGINT, and its children would inherit that.
-    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield start_sample
-    signal.signal(signal.SIGINT, earlier)
     for sample in samples:
         sample.dispose()
 
