@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from firstock_ws._secrets import REDACTOR, get_logger
 from firstock_ws._version import __version__
 from firstock_ws.errors import AuthenticationError, FirstockError, UsageError
+from firstock_ws.showable import showable
 
 OK, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -74,7 +75,7 @@ Command = Callable[[], int]
 
 
 def _say(text: str, code: int) -> int:
-    line = " ".join(REDACTOR.redact(text).split())
+    line = showable(" ".join(REDACTOR.redact(text).split()))
     print(f"firstock-ws: {line}", file=sys.stderr)
     return code
 
