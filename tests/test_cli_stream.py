@@ -417,3 +417,11 @@ def test_the_brokers_words_do_not_steer_the_terminal(
     assert "\r" not in shown
     assert cli._report(ValueError(f"a {evil} b")) == cli.FAILED
     assert capsys.readouterr().err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(closed: str, broker: Simulator) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "stream", RELIANCE, "--seconds", "0.5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SLOW)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("quote" in done.stdout) == (" >&-" not in f" {closed}")

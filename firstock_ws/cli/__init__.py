@@ -26,6 +26,7 @@ _EXTRAS = {"typer": "cli", "rich": "cli", "pyotp": "cli", "websockets": "demo", 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (by default the process's own) and return its exit code."""
+    _open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
         print(f"firstock-ws {__version__}")
@@ -46,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         logger.debug("the command failed", exc_info=True)
         return _report(error)
+
+
+def _open_missing_streams() -> None:
+    """Services and ``>&-`` start programs without some of them: what is written there goes nowhere then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _report(error: Exception) -> int:
