@@ -671,3 +671,25 @@ def test_the_import_is_lazy() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "[]"
+
+
+_FOREVER = """
+import sys
+from firstock_ws import FirstockWS, Recorder
+client = FirstockWS("AB1234", sys.argv[1], url=sys.argv[2], tokens=["NSE:26000"])
+with Recorder(client, sys.argv[3]), client:
+    client.run_forever()
+"""
+
+
+def test_sigterm_in_run_forever_costs_nothing(sim: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    child = subprocess.Popen([sys.executable, "-c", _FOREVER, KEY, sim.url, str(path)])
+    try:
+        assert sim.wait_for(lambda sim: NIFTY in sim.subscriptions(), 6 * DEADLINE)
+        child.terminate()
+        assert child.wait(6 * DEADLINE) == -signal.SIGTERM
+    finally:
+        child.kill()
+    records = list(Replay(path))
+    assert records[-1].values["event"] == "on_close"
