@@ -247,7 +247,7 @@ class FirstockWS(Looking):
                 try failed of, if there is a limit on tries.
             UsageError: called from a callback, or in a forked child.
         """
-        with sigterm_as_ctrl_c():
+        with sigterm_as_ctrl_c(self._taps.close):
             self._run_forever()
 
     def _run_forever(self) -> None:

@@ -52,6 +52,9 @@ class Tap(Protocol):
             symbols: the trading symbols of those `instruments` of which they are known.
         """
 
+    def close(self) -> None:
+        """The program is about to be ended: called on the main thread without a lock; may wait."""
+
 
 class Taps:
     """The taps of one client, and the lock that makes their order the client's.
@@ -77,6 +80,11 @@ class Taps:
         """Tell `tap` nothing any more; of what was not added, nothing is removed."""
         with self.order:
             self.now = tuple(other for other in self.now if other is not tap)
+
+    def close(self) -> None:
+        """Have all taps finish what they are about."""
+        for tap in self.now:
+            tap.close()
 
     def begin(self) -> None:
         """Announce something; the caller holds `order`, as for the others."""

@@ -49,6 +49,21 @@ def test_a_recording_holds_what_came(recording: Path, broker: Simulator) -> None
     assert broker.wait_for(lambda sim: sim.session_count() == 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_costs_nothing_of_a_recording(number: signal.Signals, broker: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    child = subprocess.Popen([*COMMAND, "record", str(path), NIFTY], stdout=subprocess.PIPE, text=True)
+    try:
+        assert broker.wait_for(lambda sim: NIFTY in sim.subscriptions(), SLOW)
+        child.send_signal(number)
+        out, _ = child.communicate(timeout=SLOW)
+    finally:
+        child.kill()
+    assert child.returncode == (130 if number is signal.SIGINT else -number)
+    assert "recorded" in out
+    assert list(Replay(path))[-1].values["event"] == "on_close"
+
+
 def test_a_replay_as_json(recording: Path, broker: Simulator) -> None:
     broker.stop()
     done = run("replay", str(recording), "--speed", "max", "--json")

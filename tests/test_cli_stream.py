@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+from dataclasses import replace
 from datetime import datetime
 from io import StringIO
 from typing import Any
@@ -21,6 +22,7 @@ from firstock_ws.cli.events import LIMIT, Collector, Event
 from firstock_ws.cli.lines import in_json, in_words
 from firstock_ws.cli.view import picture
 from firstock_ws.errors import UsageError
+from firstock_ws.showable import showable
 from firstock_ws.simulator import Simulator
 from firstock_ws.symbols import SymbolMaster
 from tests.cli_support import COMMAND, SLOW, Terminal, free_of_secrets, logged_in, run
@@ -378,3 +380,48 @@ def test_events_in_words_and_as_json(kind: str, data: Any, words: str, values: d
     assert in_words(event, ()) == words
     expected = {"event": kind, "time": "2026-01-02T09:15:00+05:30", **values}
     assert json.loads(in_json(event, None)) == expected
+
+
+@pytest.mark.parametrize(
+    "evil", ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\r\n", "\u2028", "\u202e", "[/red]", "[red]"]
+)
+def test_the_brokers_words_do_not_steer_the_terminal(
+    evil: str, sim: Simulator, make_client: ClientMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil += "."
+    client = make_client()
+    watched = Watched(client)
+    connect(client, sim)
+    sim.place_order(RELIANCE, quantity=5)
+    order = replace(watched.wait("on_order_update")[0], rejection_reason=evil, trading_symbol=evil, side=evil)
+    position = replace(watched.wait("on_position_update")[0], trading_symbol=evil, product=evil)
+    at = datetime(2026, 1, 2, 9, 15, tzinfo=IST)
+    events = [
+        Event("order", at, order),
+        Event("position", at, position),
+        Event("close", at, (1000, evil)),
+        Event("error", at, ValueError(evil)),
+    ]
+    for event in events:
+        words = in_words(event, ())
+        assert words.isprintable()
+        assert showable(evil) in words
+    board = Board(evil)
+    board.apply(events)
+    console = Console(file=StringIO(), width=200, height=60, force_terminal=True)
+    console.print(picture(board, console))
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert shown.count(showable(evil)) >= 6
+    assert evil.isprintable() or evil not in shown
+    assert "\r" not in shown
+    assert cli._report(ValueError(f"a {evil} b")) == cli.FAILED
+    assert capsys.readouterr().err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(closed: str, broker: Simulator) -> None:
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, "stream", RELIANCE, "--seconds", "0.5"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SLOW)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("quote" in done.stdout) == (" >&-" not in f" {closed}")

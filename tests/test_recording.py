@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import json
 import logging
@@ -36,6 +37,7 @@ ClientMaker = Callable[..., FirstockWS]
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "PAUSE", 0.02)
     monkeypatch.setattr(writer, "RETRY", 0.02)
+    monkeypatch.setattr(writer, "IDLE", 0.02)
 
 
 @pytest.fixture
@@ -671,3 +673,42 @@ def test_the_import_is_lazy() -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout.strip() == "[]"
+
+
+_FOREVER = """
+import sys
+from firstock_ws import FirstockWS, Recorder
+client = FirstockWS("AB1234", sys.argv[1], url=sys.argv[2], tokens=["NSE:26000"])
+with Recorder(client, sys.argv[3]), client:
+    client.run_forever()
+"""
+
+
+def test_sigterm_in_run_forever_costs_nothing(sim: Simulator, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    child = subprocess.Popen([sys.executable, "-c", _FOREVER, KEY, sim.url, str(path)])
+    try:
+        assert sim.wait_for(lambda sim: NIFTY in sim.subscriptions(), 6 * DEADLINE)
+        child.terminate()
+        assert child.wait(6 * DEADLINE) == -signal.SIGTERM
+    finally:
+        child.kill()
+    records = list(Replay(path))
+    assert records[-1].values["event"] == "on_close"
+
+
+def test_a_recorder_ends_with_its_client(sim: Simulator, make_client: ClientMaker, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+
+    def forget() -> None:
+        client = FirstockWS(sim.user_id, KEY, url=sim.url, tokens=[NIFTY])
+        Recorder(client, path).start()
+        connect(client, sim)
+        client.close()
+
+    forget()
+    gc.collect()
+    wait_until(lambda: "firstock-ws-recorder" not in [thread.name for thread in threading.enumerate()])
+    record(make_client(tokens=[NIFTY]), sim, path)
+    assert Replay(path).gaps == 0
+    assert play(path).names().count("on_connect") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -586,3 +587,58 @@ def test_to_frame_in_several_pieces(day: Path, monkeypatch: pytest.MonkeyPatch) 
     whole = Replay(day).to_frame()
     monkeypatch.setattr("firstock_ws.recording.frame._ROWS", 7)
     assert Replay(day).to_frame().equals(whole)
+
+
+_NOTHING_KNOWN = {
+    **{"t": 1, "w": 1_767_325_500_000_000_000, "recording": 1, "connected": True, "state": "connected"},
+    **{name: [] for name in ("subscriptions", "option_greeks_subscriptions", "fresh", "muted", "reported")},
+    **{name: {} for name in ("quotes", "hidden", "symbols")},
+}
+
+
+def _write_lines(path: Path, *lines: dict[str, Any]) -> Path:
+    moment = {"t": 2, "w": _NOTHING_KNOWN["w"]}
+    path.write_text("".join(json.dumps({**moment, **line}) + "\n" for line in (_NOTHING_KNOWN, *lines)))
+    return path
+
+
+def test_a_recording_calls_nothing_but_callbacks(tmp_path: Path) -> None:
+    class Strategy(FirstockWS):
+        bought = 0
+
+        def buy(self, count: int) -> None:
+            self.bought += count
+
+    path = _write_lines(tmp_path / "evil.jsonl", {"event": "buy", "args": [1_000], "state": "connected"})
+    client = Strategy("AB1234", lambda: "")
+    assert replay(path, client, speed="max").torn
+    assert client.bought == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"event": "on_reconnect", "args": [1, 1.0], "state": "nonsense"},
+        {"event": "on_reconnect", "state": "connected"},
+        {"event": "on_error", "args": [{"x": 1}], "state": "connected"},
+        {"book": "order", "entry": []},
+        {"wanted": "subscribe"},
+        {"lost": 5},
+    ],
+)
+def test_a_line_that_makes_no_sense_is_said(tmp_path: Path, line: dict[str, Any]) -> None:
+    path = _write_lines(tmp_path / "odd.jsonl", line)
+    with pytest.raises(RecordingError, match="makes no sense"):
+        play(path)
+
+
+def test_half_a_beginning_in_the_middle_ends_the_recording(tmp_path: Path) -> None:
+    path = _write_lines(tmp_path / "half.jsonl", {"recording": 1})
+    assert Replay(path).torn
+    assert play(path).names() == ["on_connect"]
+
+
+def test_a_newer_version_in_the_middle_is_refused(tmp_path: Path) -> None:
+    path = _write_lines(tmp_path / "new.jsonl", {"recording": 99})
+    with pytest.raises(RecordingError, match="pip install -U firstock-ws"):
+        play(path)

@@ -735,3 +735,8 @@ def test_an_import_costs_nothing_of_it() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=6 * DEADLINE)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0)
+
+
+def test_one_endless_line_is_no_symbol_file() -> None:
+    with pytest.raises(BadFileError, match="first row is too long"):
+        Table("NSE", b"{" + b'"a":1,' * 20_000)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from firstock_ws._secrets import REDACTOR, get_logger
 from firstock_ws._version import __version__
 from firstock_ws.errors import AuthenticationError, FirstockError, UsageError
+from firstock_ws.showable import showable
 
 OK, FAILED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -25,6 +26,7 @@ _EXTRAS = {"typer": "cli", "rich": "cli", "pyotp": "cli", "websockets": "demo", 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command in `argv` (by default the process's own) and return its exit code."""
+    _open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
         print(f"firstock-ws {__version__}")
@@ -45,6 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         logger.debug("the command failed", exc_info=True)
         return _report(error)
+
+
+def _open_missing_streams() -> None:
+    """Services and ``>&-`` start programs without some of them: what is written there goes nowhere then."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
 def _report(error: Exception) -> int:
@@ -74,7 +83,7 @@ Command = Callable[[], int]
 
 
 def _say(text: str, code: int) -> int:
-    line = " ".join(REDACTOR.redact(text).split())
+    line = showable(" ".join(REDACTOR.redact(text).split()))
     print(f"firstock-ws: {line}", file=sys.stderr)
     return code
 

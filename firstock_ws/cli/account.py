@@ -14,6 +14,7 @@ from firstock_ws.errors import AuthenticationError, FirstockError, ServerError, 
 from firstock_ws.models import IST
 from firstock_ws.protocol import V1_URL, V2_URL
 from firstock_ws.session import login, logout
+from firstock_ws.showable import showable
 
 _HERE = ("127.0.0.1", "::1", "localhost")
 
@@ -88,7 +89,7 @@ def run_whoami() -> int:
 
 def _name(access: Access) -> str:
     session = access.session
-    return f"{session.user_id} ({session.user_name})" if session.user_name else session.user_id
+    return showable(f"{session.user_id} ({session.user_name})" if session.user_name else session.user_id)
 
 
 def _warn(text: str) -> None:

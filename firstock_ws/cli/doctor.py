@@ -28,6 +28,7 @@ from firstock_ws.cli.checks import (
 from firstock_ws.cli.network import Place, check_place, check_rest, check_stream, place_of
 from firstock_ws.errors import AuthenticationError, UsageError
 from firstock_ws.models import IST
+from firstock_ws.showable import showable
 
 _STYLES = {GOOD: "green", FAIL: "bold red"}
 
@@ -60,7 +61,7 @@ def _print(console: Console, finding: Finding) -> None:
     text = Text()
     text.append(f"{finding.status:<5}", style=_STYLES.get(finding.status, "yellow"))
     text.append(f"{finding.name:<12}", style="bold")
-    text.append(finding.detail)
+    text.append(showable(finding.detail))
     if finding.advice:
         text.append(f": {finding.advice}", style="yellow")
     console.print(text, soft_wrap=True)

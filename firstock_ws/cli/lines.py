@@ -10,6 +10,7 @@ from typing import Any
 from firstock_ws._secrets import REDACTOR
 from firstock_ws.cli.events import Event
 from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
+from firstock_ws.showable import showable
 
 _GREEKS = ("delta", "gamma", "theta", "vega", "implied_volatility")
 
@@ -31,7 +32,8 @@ def name_of(quote: Quote) -> str:
 
 def in_words(event: Event, fields: Sequence[str]) -> str:
     """Return `event` as a line; of a quote, `fields`."""
-    return _WORDS[event.kind](event, fields)
+    # The broker's words are in it: they must not steer the terminal, nor pass for another line.
+    return showable(_WORDS[event.kind](event, fields))
 
 
 def _quote(event: Event, fields: Sequence[str]) -> str:

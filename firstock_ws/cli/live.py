@@ -63,22 +63,24 @@ def closing(client: FirstockWS, collector: Collector | None = None) -> Iterator[
         try:
             yield
         finally:
-            with _ctrl_c_ignored():
+            with signals_ignored():
                 if collector is not None:
                     collector.close()
                 client.close()
 
 
 @contextmanager
-def _ctrl_c_ignored() -> Iterator[None]:
+def signals_ignored() -> Iterator[None]:
+    """Let nothing that is pressed, and no second SIGTERM, cut the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    earlier = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, earlier)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def connect(client: FirstockWS, access: Access) -> None:

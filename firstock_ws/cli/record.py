@@ -11,9 +11,10 @@ from firstock_ws._secrets import REDACTOR
 from firstock_ws.access import live_access
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.lines import in_words
-from firstock_ws.cli.live import bad_input, closing, connect, failure_in, has_ended, make_client
+from firstock_ws.cli.live import bad_input, closing, connect, failure_in, has_ended, make_client, signals_ignored
 from firstock_ws.errors import FirstockError, RecordingError
 from firstock_ws.recording import Recorder, RecorderStats
+from firstock_ws.signals import sigterm_as_ctrl_c
 
 _TOLD = ("on_connect", "on_close", "on_reconnect", "on_noreconnect", "on_error")
 _PAUSE = 0.5
@@ -23,6 +24,12 @@ def run_record(
     file: Path, instruments: Sequence[str], *, greeks: bool = False, seconds: float | None = None
 ) -> int:
     """Record until Ctrl-C or for `seconds`; return the exit code."""
+    # Around all of it: the process ends where this block does, and the recording must be on the disk by then.
+    with sigterm_as_ctrl_c():
+        return _record(file, instruments, greeks, seconds)
+
+
+def _record(file: Path, instruments: Sequence[str], greeks: bool, seconds: float | None) -> int:
     access = live_access()
     client = make_client(access, instruments, greeks=greeks)
     collector = Collector(newest_only=False)
@@ -37,10 +44,12 @@ def run_record(
             connect(client, access)
             _watch(collector, recorder, progress, seconds, lambda: has_ended(client))
     finally:
-        progress.end()
-        stats = recorder.stats
-        if stats.frames or stats.dropped:
-            print(f"recorded {_figures(stats)} in {stats.file}")
+        with signals_ignored():
+            recorder.close()
+            progress.end()
+            stats = recorder.stats
+            if stats.frames or stats.dropped:
+                print(f"recorded {_figures(stats)} in {stats.file}", flush=True)
     if stats.error is not None:
         raise RecordingError(stats.error)
     return 0

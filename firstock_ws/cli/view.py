@@ -13,6 +13,7 @@ from rich.text import Text
 
 from firstock_ws.cli.board import Board
 from firstock_ws.models import IST, OptionGreeks, OrderUpdate, PositionUpdate, Quote
+from firstock_ws.showable import showable
 from firstock_ws.tables import DEFAULT_FIELDS
 from firstock_ws.tables.terminal import quotes_table
 
@@ -44,7 +45,7 @@ def picture(
     """
     now = board.clock()
     height = console.height
-    head: list[RenderableType] = [Text(board.title, style="bold", no_wrap=True, overflow="ellipsis")]
+    head: list[RenderableType] = [_text(board.title, style="bold", no_wrap=True)]
     foot = [*_events(board, _EVENTS if height >= 24 else 1 if height >= 12 else 0), _status(board, ended)]
     room = height - len(head) - len(foot)
     quotes = board.in_order()
@@ -65,7 +66,7 @@ def picture(
     waiting = board.waiting()
     if waiting and room > 0:
         text = f"no quote yet: {', '.join(waiting)}"
-        body.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
+        body.append(_text(text, style="dim", no_wrap=True))
         room -= 1
     others = others[: max(0, room // (_PART_FRAME + 1))]
     for place, part in enumerate(others):
@@ -126,12 +127,12 @@ def _order(order: OrderUpdate) -> list[RenderableType]:
     style = "red" if order.status == "REJECTED" else "green" if order.status == "COMPLETE" else ""
     return [
         f"{order.order_time:%H:%M:%S}" if order.order_time else "",
-        order.trading_symbol or order.instrument or "",
-        order.side or "",
-        Text(order.status or "", style=style),
+        _text(order.trading_symbol or order.instrument),
+        _text(order.side),
+        _text(order.status, style=style),
         f"{order.filled_quantity or 0}/{order.quantity or 0}",
         _price(order.average_price or order.price),
-        order.order_number,
+        _text(order.order_number),
     ]
 
 
@@ -147,8 +148,8 @@ def _position(position: PositionUpdate) -> list[RenderableType]:
     realised = position.realised_profit
     style = "" if not realised else "green" if realised > 0 else "red"
     return [
-        position.trading_symbol or position.instrument or "",
-        position.product or "",
+        _text(position.trading_symbol or position.instrument),
+        _text(position.product),
         f"{position.net_quantity or 0:,}",
         _price(position.buy_average_price),
         _price(position.sell_average_price),
@@ -160,10 +161,15 @@ def _greeks(board: Board) -> _Part:
     names = ("delta", "gamma", "theta", "vega", "rho", "implied_volatility")
     columns = (("instrument", False), *(("IV" if name == names[-1] else name, True) for name in names))
     rows: list[list[RenderableType]] = [
-        [board.name_of(greeks.instrument), *(_number(greeks, name) for name in names)]
+        [_text(board.name_of(greeks.instrument)), *(_number(greeks, name) for name in names)]
         for greeks in board.greeks.values()
     ]
     return _Part("Greeks", columns, rows)
+
+
+def _text(words: str | None, style: str = "", *, no_wrap: bool | None = None) -> Text:
+    # Text, not str: what the broker calls something is no markup.
+    return Text(showable(words or ""), style=style, no_wrap=no_wrap, overflow="ellipsis")
 
 
 def _number(greeks: OptionGreeks, name: str) -> str:

@@ -37,6 +37,8 @@ VERSION = 1
 _FRAME = b',"frame":'
 _HEAD_LENGTH = 64
 """Bytes within which the name of what happened begins."""
+EVENTS = ("on_connect", "on_close", "on_reconnect", "on_noreconnect", "on_error")
+"""Lifecycle callbacks: all that an ``"event"`` may call."""
 _KINDS = ("event", "book", "afresh", "wanted", "recording", "lost", "binary")
 
 
@@ -205,6 +207,9 @@ def decode(text: bytes) -> Record:
     kind = next((name for name in _KINDS if name in values), "")
     if not kind:
         raise ValueError("a line of no known kind")
+    if kind == "event" and values["event"] not in EVENTS:
+        # Whoever wrote the file must not have other methods of the user's class called.
+        raise ValueError("an event that is no lifecycle callback")
     data = base64.b64decode(values["binary"]) if kind == "binary" else b""
     return Record(kind, clock_, wall_, data, (), values)
 

@@ -9,7 +9,7 @@ from typing import Any
 from firstock_ws._secrets import get_logger
 from firstock_ws.client import FirstockWS
 from firstock_ws.dispatch import Dispatcher
-from firstock_ws.errors import UsageError
+from firstock_ws.errors import RecordingError, UsageError
 from firstock_ws.feed import Feed
 from firstock_ws.protocol import SUBSCRIBE, UNSUBSCRIBE
 from firstock_ws.recording.format import Record, Snapshot, event_args, read_snapshot
@@ -94,7 +94,10 @@ class Player:
             self._thaw(snapshot, self._before)
             self._connected = snapshot.connected
         elif kind == "wanted":
-            self._wanted(record)
+            try:
+                self._wanted(record)
+            except (LookupError, TypeError, AttributeError):
+                raise _senseless(record) from None
 
     def begin(self) -> None:
         """Begin to tell the user: that there is a connection, if there is one in the middle of which it begins."""
@@ -113,6 +116,7 @@ class Player:
         """Do what `record` says, and call all callbacks that it brings.
 
         Raises:
+            RecordingError: the record makes no sense.
             KeyboardInterrupt: Ctrl-C was pressed in a callback.
         """
         self.wall = record.wall
@@ -123,7 +127,10 @@ class Player:
             for _ in self._client_feed.handle((record.frame,)):
                 pass
         else:
-            self._play_other(record)
+            try:
+                self._play_other(record)
+            except (ValueError, LookupError, TypeError, AttributeError):
+                raise _senseless(record) from None
         self._dispatcher.drain()
 
     def _play_other(self, record: Record) -> None:
@@ -202,6 +209,10 @@ class Player:
             self._dispatcher.drain()
         finally:
             self.client._state.set(self, State.STOPPED)
+
+
+def _senseless(record: Record) -> RecordingError:
+    return RecordingError(f"the recording is damaged: a line of the kind {record.kind!r} makes no sense")
 
 
 def _check(client: FirstockWS) -> None:

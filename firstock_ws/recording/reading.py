@@ -9,7 +9,7 @@ from typing import BinaryIO
 from firstock_ws._secrets import get_logger
 from firstock_ws.errors import RecordingError
 from firstock_ws.recording.compression import is_compressed, zstandard
-from firstock_ws.recording.format import Record, check_head, decode
+from firstock_ws.recording.format import Record, check_head, decode, read_snapshot
 
 logger = get_logger("firstock_ws.recording")
 
@@ -53,11 +53,13 @@ class Reader:
         for text in self._lines(file):
             try:
                 record = decode(text)
-            except (ValueError, KeyError, TypeError, RecursionError):
+                if not count or record.kind == "recording":
+                    check_head(record)
+                if record.kind == "recording":
+                    read_snapshot(record)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 self._tear(f"line {count + 1} is damaged")
                 break
-            if not count:
-                check_head(record)
             count += 1
             yield record
         if not count:

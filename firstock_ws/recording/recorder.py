@@ -148,6 +148,8 @@ class Recorder:
             self._set_day()
             self._writer.put_start(Start(self._moment, path, self._snapshot()))
             self._taps.add(self)
+        # Else the thread would keep the file, and nobody else could record to it.
+        weakref.finalize(client, self._writer.abandon).atexit = False
         self._at_exit = _closer(self)
         atexit.register(self._at_exit)
 

@@ -22,6 +22,8 @@ PAUSE = 0.5
 """Seconds for which frames are gathered before they are written."""
 CHUNK = 2**20
 """Bytes, before compression, of what is written at a time."""
+IDLE = 1.0
+"""Seconds between two looks, while nothing comes, at whether anything ever will."""
 RETRY = 2.0
 """Seconds after trouble with the disk before it is tried again."""
 
@@ -137,7 +139,7 @@ class Writer:
         self._ring_at = min(max_bytes // 4, 4 * CHUNK), max_frames // 4
         self._wake = threading.Condition()
         self._queue: deque[Item] = deque()
-        self._closing = False
+        self._closing = self._abandoned = False
         self._worker = Worker(self._run, "firstock-ws-recorder")
         self._path: Path | None = None
         self._waiting_frames = self._waiting_bytes = 0
@@ -218,6 +220,10 @@ class Writer:
             self._wake.notify()
         return self._worker.wait(timeout)
 
+    def abandon(self) -> None:
+        """End when nothing has come for a while. Takes no lock: garbage collections call it anywhere."""
+        self._abandoned = True
+
     def _ring(self) -> None:
         """Wake the thread, under the lock, where it sleeps without an end, or enough waits to be written."""
         size, frames = self._ring_at
@@ -242,7 +248,9 @@ class Writer:
         """Wait for something, and a while for more to come; return it, None at the end."""
         size, frames = self._ring_at
         with self._wake:
-            self._wake.wait_for(lambda: self._queue or self._closing)
+            while not self._wake.wait_for(lambda: self._queue or self._closing, IDLE):
+                if self._abandoned:
+                    return None
             self._wake.wait_for(
                 lambda: self._closing or self._waiting_bytes >= size or self._waiting_frames >= frames, PAUSE
             )

@@ -12,6 +12,8 @@ from firstock_ws.symbols.symbol import INDICES, Columns, Row, Symbol
 logger = get_logger("firstock_ws.symbols")
 
 _NO_ROW = ("",)
+_LONGEST_HEAD = 65_536
+"""Letters; a page of HTML or JSON may be one line of megabytes, which would be read for half a minute."""
 _BAD_SHARE = 0.5
 """A file of which more rows than this make no sense is none."""
 
@@ -54,6 +56,8 @@ class Table:
         lines = text.splitlines()
         if not text.strip():
             raise BadFileError("it is empty")
+        if len(lines[0]) > _LONGEST_HEAD:
+            raise BadFileError("its first row is too long for names of columns")
         try:
             self.columns = Columns(next(csv.reader(lines[:1])))
         except (ValueError, csv.Error, StopIteration) as error:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from firstock_ws.models import IST, DepthLevel, Quote
 from firstock_ws.models.quote import VALUE_NAMES
+from firstock_ws.showable import showable
 
 DEFAULT_FIELDS = ("last_price", "change", "change_percent", "best_bid", "best_ask", "volume", "age")
 AGE = "age"
@@ -96,7 +97,7 @@ def heading(field: str) -> str:
 
 def name_of(quote: Quote) -> str:
     """Return what a quote's row is called: the trading symbol where it is known, else the instrument."""
-    return getattr(quote, "symbol", None) or quote.instrument
+    return showable(getattr(quote, "symbol", None) or quote.instrument)
 
 
 def cell_of(quote: Quote, field: str, now: datetime) -> Cell:
