@@ -436,6 +436,22 @@ def test_a_quote_without_a_time_is_counted(market: Market) -> None:
     assert bars.current(SHARE) is None
 
 
+def test_a_time_that_is_far_ahead_is_not_believed_alone() -> None:
+    bars, market = BarBuilder("1min"), Market()
+    bars.on_quote(market("10:00:05", 100.0, 10))
+    wrong = market("10:00:10", name=OTHER, price=50.0, volume=5, traded="10:00:10", day=date(2190, 1, 1))
+    bars.on_quote(wrong)
+    bars.on_quote(wrong)
+    assert bars.stats.untimed == 2
+    bars.on_quote(market("10:00:20", 101.0, 30))
+    assert (bars.stats.late, bars.bars) == (0, [])
+    # Two that agree are another day, as of another recording.
+    later = DAY + timedelta(days=30)
+    bars.on_quote(market("10:00:05", 103.0, 40, day=later))
+    bars.on_quote(market("10:00:06", 104.0, 41, day=later))
+    assert [bar.close for bar in bars.bars] == [101.0]
+
+
 def test_advance_closes_in_silence(market: Market) -> None:
     bars, told = make()
     bars.advance(at("09:00:00"))

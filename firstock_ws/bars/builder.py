@@ -34,6 +34,9 @@ _NEVER = float("inf")
 _JUMP = 1.5
 """Seconds that the exchange's clock may be off what it is expected to be before the timer is told."""
 _FEED, _TRADED = STATE_NAMES.index("feed_time"), STATE_NAMES.index("last_trade_time")
+_DAY = 86_400
+_FAR = 10 * _DAY
+"""Seconds for which no exchange is shut: a time further ahead must be confirmed by another quote."""
 _SECONDS_LIMIT = 10**11
 
 
@@ -48,7 +51,7 @@ class BarStats(NamedTuple):
     """Quotes of which the price is in no bar, since their bar was closed already; what volume they brought is in
     the instrument's next bar."""
     untimed: int
-    """Quotes without any time, which were ignored."""
+    """Quotes that were ignored: without any time, or with one so far ahead that it must be wrong."""
     exchange_time: datetime | None
     """The newest time that a quote had, or that `BarBuilder.advance` was told, IST."""
 
@@ -113,6 +116,7 @@ class BarBuilder:
         self._delivering = False
         self._quotes = self._bars = self._untimed = 0
         self._now = -1
+        self._doubted: tuple[str, int] | None = None
         self._seen_at = 0.0
         self._due = _NEVER
         self._attachment: Attachment | None = None
@@ -137,10 +141,10 @@ class BarBuilder:
             seen = traded
         with self._lock:
             self._quotes += 1
-            if seen is None:
+            instrument = quote.instrument
+            if seen is None or (seen - self._now > _FAR and self._is_doubtful(instrument, seen)):
                 self._untimed += 1
                 return
-            instrument = quote.instrument
             series = self._series.get(instrument)
             if series is None:
                 series = self._series[instrument] = Series(instrument, self._grid, self._fill)
@@ -161,6 +165,13 @@ class BarBuilder:
             attachment.wake()
         if closed:
             self._deliver()
+
+    def _is_doubtful(self, instrument: str, seen: int) -> bool:
+        """Whether a time so far ahead stands alone: taken for the exchange's, it would end the bars of all."""
+        doubted, self._doubted = self._doubted, (instrument, seen)
+        if self._now < 0:
+            return False
+        return doubted is None or doubted == (instrument, seen) or abs(doubted[1] - seen) > _DAY
 
     def on_close(self, code: int = 0, reason: str = "") -> None:
         """Do as `mark_gap` does; made to be a client's ``on_close``."""

@@ -17,7 +17,7 @@ from firstock_ws.errors import FirstockError, UsageError
 from firstock_ws.signals import sigterm_as_ctrl_c
 from firstock_ws.state import ENDED
 
-CONNECT_TIMEOUT = 30.0
+CONNECT_TIMEOUT = 10.0
 _DERIVATIVES = ("NFO", "BFO")
 
 

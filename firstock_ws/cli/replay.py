@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +13,7 @@ from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.live import bad_input, closing, show
 from firstock_ws.cli.output import choose_output
-from firstock_ws.cli.serving import serve, show_refusals
+from firstock_ws.cli.serving import refusals_shown, serve
 from firstock_ws.cli.serving import start as start_server
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import UsageError
@@ -70,6 +71,11 @@ def run_replay(
             player.join()
     if player.failure is not None:
         raise player.failure
+    if recording.torn:
+        print(f"firstock-ws: {file} ends early: it was cut off; what came before is good", file=sys.stderr)
+    elif not client.stats.frames and (start or end):
+        times = f"{recording.started:%H:%M:%S} to {recording.ended:%H:%M:%S} IST"
+        print(f"firstock-ws: nothing came at that time: the recording is of {times}", file=sys.stderr)
     return 0
 
 
@@ -77,13 +83,13 @@ def _serve(file: Path, speed: Speed, port: int) -> int:
     from firstock_ws.simulator.playback import Playback
 
     playback = Playback(file, speed, port)
-    show_refusals()
-    start_server(playback, port)
-    lines = (
-        f"{playback.url} {playback.url_v2}",
-        "Each client gets the recording from its beginning, whatever its user and key. Ctrl-C stops it.",
-    )
-    serve(playback, lines)
+    with refusals_shown():
+        start_server(playback, port)
+        lines = (
+            f"{playback.url} {playback.url_v2}",
+            "Each client gets the recording from its beginning, whatever its user and key. Ctrl-C stops it.",
+        )
+        serve(playback, lines)
     return 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from firstock_ws._secrets import get_logger
@@ -20,12 +21,21 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
-def show_refusals() -> None:
-    """Have the server's own words on stderr, unless the whole log is there already."""
-    if not logging.getLogger("firstock_ws").isEnabledFor(logging.DEBUG):
-        logger = get_logger("firstock_ws.simulator")
-        logger.addHandler(logging.StreamHandler())
-        logger.setLevel(logging.INFO)
+@contextmanager
+def refusals_shown() -> Iterator[None]:
+    """Have the server's own words on stderr in the block, unless the whole log is there already."""
+    if logging.getLogger("firstock_ws").isEnabledFor(logging.DEBUG):
+        yield
+        return
+    logger, handler = get_logger("firstock_ws.simulator"), logging.StreamHandler()
+    earlier = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(earlier)
+        logger.removeHandler(handler)
 
 
 def start(server: Server, *ports: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firstock_ws.cli.serving import serve, show_refusals, start
+from firstock_ws.cli.serving import refusals_shown, serve, start
 from firstock_ws.simulator import Simulator
 
 
@@ -30,17 +30,17 @@ def run_simulate(
         order_interval=orders_every or None,
         seed=seed,
     )
-    show_refusals()
-    start(simulator, port, rest_port)
-    lines = (
-        f"{simulator.url} {simulator.url_v2}",
-        f"Simulated market for user {', '.join(known)}: none of this is real. Ctrl-C stops it.",
-        "A client's address ends with ?userId=USER&jKey=KEY&source=developer-api",
-        f"REST, for login and the books: {simulator.rest_url}",
-        "To log in, with any password, vendor code and API key, and any six digits, type",
-        f"  {_login_line(simulator)}",
-    )
-    serve(simulator, lines)
+    with refusals_shown():
+        start(simulator, port, rest_port)
+        lines = (
+            f"{simulator.url} {simulator.url_v2}",
+            f"Simulated market for user {', '.join(known)}: none of this is real. Ctrl-C stops it.",
+            "A client's address ends with ?userId=USER&jKey=KEY&source=developer-api",
+            f"REST, for login and the books: {simulator.rest_url}",
+            "To log in, with any password, vendor code and API key, and any six digits, type",
+            f"  {_login_line(simulator)}",
+        )
+        serve(simulator, lines)
     return 0
 
 

@@ -35,6 +35,8 @@ logger = get_logger("firstock_ws.recording")
 
 MAX_FRAMES = 200_000
 MAX_BYTES = 64 * 2**20
+_HOUR = 3_600 * 1_000_000_000
+_DAY = 24 * _HOUR
 CLOSE_LIMIT = 10.0
 """Seconds that `Recorder.close` waits for the disk."""
 
@@ -194,7 +196,8 @@ class Recorder:
     def begin(self) -> None:
         """Note the time; begin another file, or anew after a gap, before anything changes."""
         self._moment = Moment(time.monotonic_ns(), self._clock())
-        if self._moment.wall >= self._next_day:
+        if not self._next_day - _DAY - _HOUR <= self._moment.wall < self._next_day:
+            # Another day; also back to an earlier one, by more than clocks are set by when they are put right.
             self._set_day()
             path = self._naming.path_at(moment_of(self._moment.wall))
             self._writer.put_start(Start(self._moment, path, self._snapshot()))

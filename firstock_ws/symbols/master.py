@@ -90,7 +90,7 @@ class SymbolMaster:
             raise ValueError(f"timeout must be above 0 seconds, not {timeout!r}")
         if revalidate is None:
             revalidate = is_this_computer(rest_url)
-        folder = Path(cache_dir) if cache_dir is not None else default_folder()
+        folder = Path(cache_dir).expanduser() if cache_dir is not None else default_folder()
         self._source = Source(rest_url, folder, ssl_context, timeout, revalidate)
         self._changed = threading.Condition()
         self._loaded: dict[str, Loaded] = {}
