@@ -49,7 +49,7 @@ def test_a_recording_holds_what_came(recording: Path, broker: Simulator) -> None
     assert broker.wait_for(lambda sim: sim.session_count() == 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_costs_nothing_of_a_recording(number: signal.Signals, broker: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
     child = subprocess.Popen([*COMMAND, "record", str(path), NIFTY], stdout=subprocess.PIPE, text=True)
@@ -85,9 +85,17 @@ def test_a_replay_in_words(recording: Path, capsys: pytest.CaptureFixture[str]) 
     assert "change" not in out
 
 
+def test_a_recording_that_was_cut_off_is_said_to_be(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recording.write_bytes(recording.read_bytes()[:-10])
+    assert cli.main(["replay", str(recording), "--speed", "max"]) == 0
+    assert "ends early" in capsys.readouterr().err
+
+
 def test_a_replay_from_a_time_on(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["replay", str(recording), "--speed", "max", "--end", "00:00:00"]) == 0
-    assert "quote" not in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "quote" not in out
+    assert "nothing came at that time: the recording is of " in err
 
 
 def test_a_replay_on_a_terminal(recording: Path) -> None:

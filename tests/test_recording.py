@@ -385,6 +385,24 @@ class Calendar:
         return int(self.now.timestamp()) * 1_000_000_000
 
 
+def test_a_clock_that_was_wrong_costs_no_more_than_a_file(
+    sim: Simulator, client: FirstockWS, tmp_path: Path
+) -> None:
+    calendar = Calendar(2026, 1, 5, 12, 0)
+    watched = Watched(client)
+    with Recorder(client, tmp_path / "day.jsonl", clock=calendar) as recorder:
+        connect(client, sim)
+        watched.wait("on_quote", 2)
+        calendar.now = datetime(2027, 1, 5, 12, 0, tzinfo=IST)
+        tick(sim, watched, 2)
+        calendar.now = datetime(2026, 1, 5, 12, 1, tzinfo=IST)
+        tick(sim, watched, 2)
+        client.close()
+    assert recorder.stats.file.name == "day.jsonl"
+    assert len(frames_of(tmp_path / "day-2027-01-05.jsonl")) < len(frames_of(tmp_path / "day.jsonl"))
+    assert contents(play(tmp_path / "day.jsonl").calls)[-2:] == contents(watched.calls)[-2:]
+
+
 def test_each_day_has_its_file_and_each_file_is_whole(sim: Simulator, client: FirstockWS, tmp_path: Path) -> None:
     calendar = Calendar(2026, 1, 5, 23, 59)
     watched = Watched(client)

@@ -32,6 +32,11 @@ def test_every_spelling_is_hidden(redactor: Redactor, spell: object) -> None:
     assert clean.endswith("&x=1")
 
 
+def test_what_anybody_could_write_is_no_secret(redactor: Redactor) -> None:
+    redactor.remember("x")
+    assert redactor.redact("six digits") == "six digits"
+
+
 def test_old_secrets_make_room(redactor: Redactor) -> None:
     for number in range(MAX_REMEMBERED):
         redactor.remember(f"another-{number}")

@@ -63,11 +63,10 @@ def _report(error: Exception) -> int:
         return _say(f'{_MISSING.format(extra=extra)}pip install ".[{extra}]"', USAGE)
     if isinstance(error, FirstockError):
         codes = {AuthenticationError: REFUSED, UsageError: USAGE}
-        dead = isinstance(error, AuthenticationError) and "jKey" in str(error)
-        hint = "; here: firstock-ws login" if dead else ""
-        return _say(
-            f"{error}{hint}", next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED)
-        )
+        code = next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED)
+        # What the text advises is for programs.
+        hint = "; here: firstock-ws login" if code == REFUSED and "jKey" in str(error) else ""
+        return _say(f"{error}{hint}", code)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return _say(f"{name}{error.strerror or type(error).__name__}", FAILED)
