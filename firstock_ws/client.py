@@ -55,7 +55,8 @@ class FirstockWS(Looking):
     then, so that a cell which is run again leaves no session behind: keep it in a variable.
 
     Threads: every method and property may be used from any thread, and from inside a callback (but for
-    `connect` and `run_forever`); a signal handler may call `close` alone. All that threads share has its owner below.
+    `connect` and `run_forever`); a signal handler may call `close` alone. All that threads share has its owner
+    below.
     """
 
     def __init__(
