@@ -52,9 +52,12 @@ def test_a_recording_holds_what_came(recording: Path, broker: Simulator) -> None
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_costs_nothing_of_a_recording(number: signal.Signals, broker: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
-    child = subprocess.Popen([*COMMAND, "record", str(path), NIFTY], stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([*COMMAND, "record", str(path), NIFTY], stdout=pipe, stderr=pipe, text=True)
     try:
-        assert broker.wait_for(lambda sim: NIFTY in sim.subscriptions(), SLOW)
+        # Not as soon as the broker knows: a connection that is cut before the client counts it has no on_close.
+        assert child.stderr is not None
+        assert "connected" in child.stderr.readline()
         child.send_signal(number)
         out, _ = child.communicate(timeout=SLOW)
     finally:

@@ -697,6 +697,7 @@ _FOREVER = """
 import sys
 from firstock_ws import FirstockWS, Recorder
 client = FirstockWS("AB1234", sys.argv[1], url=sys.argv[2], tokens=["NSE:26000"])
+client.on_connect = lambda: print("up", flush=True)
 with Recorder(client, sys.argv[3]), client:
     client.run_forever()
 """
@@ -704,11 +705,14 @@ with Recorder(client, sys.argv[3]), client:
 
 def test_sigterm_in_run_forever_costs_nothing(sim: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
-    child = subprocess.Popen([sys.executable, "-c", _FOREVER, KEY, sim.url, str(path)])
+    program = [sys.executable, "-c", _FOREVER, KEY, sim.url, str(path)]
+    child = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     try:
-        assert sim.wait_for(lambda sim: NIFTY in sim.subscriptions(), 6 * DEADLINE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"
         child.terminate()
-        assert child.wait(6 * DEADLINE) == -signal.SIGTERM
+        child.communicate(timeout=6 * DEADLINE)
+        assert child.returncode == -signal.SIGTERM
     finally:
         child.kill()
     records = list(Replay(path))
