@@ -75,10 +75,6 @@ class Callbacks:
             if name in CALLBACK_ARGUMENTS and inspect.isfunction(member):
                 _refuse_other_arguments(name, member, "self")
 
-    def _call(self, name: str, args: tuple[object, ...]) -> None:
-        """Call the callback `name`; on the callback thread."""
-        getattr(self, name)(*args)
-
     def __setattr__(self, name: str, value: object) -> None:
         if name in CALLBACK_NAMES:
             value = _ignore if value is None else value

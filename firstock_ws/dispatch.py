@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
-from firstock_ws.models import OptionGreeks, Quote
+from firstock_ws.pending import Pending, Update
 from firstock_ws.worker import Worker
 
 logger = get_logger("firstock_ws.dispatch")
-
-Update = Quote | OptionGreeks
-"""What may be replaced by a newer one of the same instrument when the callbacks are too slow."""
-
 
 ENOUGH = 128
 """Updates for which the callback thread is woken though more are on their way: some milliseconds of a flood."""
@@ -27,25 +22,8 @@ def _nothing() -> None:
     """What is kept alive where nobody says otherwise."""
 
 
-class _Event(NamedTuple):
-    """A call that is never replaced by a newer one."""
-
-    name: str
-    args: tuple[object, ...]
-    droppable: bool
-
-
-class _Slot:
-    """A place in the queue whose update is exchanged for newer ones while it waits."""
-
-    __slots__ = ("update",)
-
-    def __init__(self, update: Update) -> None:
-        self.update = update
-
-
 class DispatchCounts(NamedTuple):
-    """The queue's figures, taken in one moment."""
+    """The figures of queue and callbacks, taken in one moment."""
 
     quotes_received: int
     quotes_delivered: int
@@ -62,7 +40,8 @@ class Dispatcher:
     wait, only the newest per instrument is kept, until the queue has run empty. Orders, positions and lifecycle
     events are kept whatever happens.
 
-    Threads: any thread puts; the callback thread takes. The queue and all counts are owned here, their lock is
+    Threads: any thread puts; the callback thread takes, as much at a time as there is, since taking a lock for
+    each quote cost as much as the rest of delivering it. The queue and all counts are owned here, their lock is
     ``_lock``. It is never held while user code runs. The callback thread sleeps on ``_alarm``, a lock used as a
     bell: it is rung once, outside the lock, by whoever has found `_idle` set. A condition would do the same and
     take twice as long to wake the thread, which would often only wake up to wait for the lock.
@@ -85,23 +64,16 @@ class Dispatcher:
         self._call = call
         self._kept = kept
         self._max_pending = max_pending
+        self._pending = Pending(max_pending)
         self._lock = threading.Lock()
         self._alarm = threading.Lock()
         self._alarm.acquire()
-        self._queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
-        self._slots: dict[tuple[type, str], _Slot] | None = None
         self._worker: Worker | None = None
         self._running = False
         self._idle = False
         self._closing = False
         self._deadline: float | None = None
         self._unannounced = 0
-        self._updates_waiting = 0
-        self._notices_waiting = 0
-        self._quotes_received = 0
-        self._quotes_delivered = 0
-        self._quotes_conflated = 0
-        self._notices_dropped = 0
         self._callback_errors = 0
 
     # --- putting -------------------------------------------------------------------------------------------
@@ -109,19 +81,14 @@ class Dispatcher:
     def put(self, name: str, *args: object) -> None:
         """Queue a call that will be made whatever happens."""
         with self._lock:
-            self._queue.append(_Event(name, args, droppable=False))
+            self._pending.put(name, args)
             ring = self._must_ring()
         self._ring(ring)
 
     def put_notice(self, name: str, *args: object) -> None:
         """Queue a call that is dropped, and counted, when `max_pending` of its kind wait already."""
         with self._lock:
-            if self._notices_waiting >= self._max_pending:
-                self._notices_dropped += 1
-                return
-            self._notices_waiting += 1
-            self._queue.append(_Event(name, args, droppable=True))
-            ring = self._must_ring()
+            ring = self._pending.put_notice(name, args) and self._must_ring()
         self._ring(ring)
 
     def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
@@ -131,15 +98,8 @@ class Dispatcher:
             more_follow: whether more are on their way; the callback thread is then woken only when enough wait for
                 it, or by `announce`. To wake it costs as much as to decode some frames, and more in a flood.
         """
-        overrun = False
         with self._lock:
-            quotes = [type(update) for update in updates].count(Quote)
-            self._quotes_received += quotes
-            if self._slots is None and self._updates_waiting + len(updates) <= self._max_pending:
-                self._queue.extend(updates)
-                self._updates_waiting += len(updates)
-            else:
-                overrun = self._put_one_by_one(updates)
+            overrun = self._pending.put_updates(updates)
             self._unannounced += len(updates)
             ring = (not more_follow or self._unannounced >= ENOUGH) and self._must_ring()
         self._ring(ring)
@@ -157,20 +117,6 @@ class Dispatcher:
                 ring = self._must_ring()
             self._ring(ring)
 
-    def _put_one_by_one(self, updates: Sequence[Update]) -> bool:
-        """Queue or conflate; return whether the queue was overrun by it."""
-        overrun = False
-        for update in updates:
-            if self._slots is None:
-                self._queue.append(update)
-                self._updates_waiting += 1
-                if self._updates_waiting > self._max_pending:
-                    self._conflate_queue()
-                    overrun = True
-            else:
-                self._put_newest(self._slots, self._queue, update)
-        return overrun
-
     def _must_ring(self) -> bool:
         """Say, under the lock, whether the callback thread sleeps: the caller has to wake it then."""
         self._unannounced = 0
@@ -181,37 +127,6 @@ class Dispatcher:
         if ring:
             self._alarm.release()
 
-    def _put_newest(
-        self,
-        slots: dict[tuple[type, str], _Slot],
-        queue: deque[Quote | OptionGreeks | _Event | _Slot],
-        update: Update,
-    ) -> None:
-        key = (type(update), update.instrument)
-        slot = slots.get(key)
-        if slot is None:
-            slots[key] = slot = _Slot(update)
-            queue.append(slot)
-            self._updates_waiting += 1
-            return
-        older = slot.update
-        slot.update = update
-        if isinstance(update, Quote) and isinstance(older, Quote):
-            slot.update = update.replacing(older)
-            self._quotes_conflated += 1
-
-    def _conflate_queue(self) -> None:
-        """Keep the newest update per instrument, at the place of the oldest: nobody waits longer than before."""
-        slots: dict[tuple[type, str], _Slot] = {}
-        queue: deque[Quote | OptionGreeks | _Event | _Slot] = deque()
-        self._updates_waiting = 0
-        for item in self._queue:
-            if isinstance(item, (Quote, OptionGreeks)):
-                self._put_newest(slots, queue, item)
-            else:
-                queue.append(item)
-        self._queue, self._slots = queue, slots
-
     # --- the callback thread -------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -219,7 +134,7 @@ class Dispatcher:
         with self._lock:
             if self._closing:
                 # Quotes that a callback held up in an earlier session are of no use in this one.
-                self._discard_updates()
+                self._pending.discard_updates()
             self._closing, self._deadline = False, None
             if not self._running:
                 self._worker = Worker(partial(self._run, self._kept()), "firstock-ws-callbacks")
@@ -250,41 +165,46 @@ class Dispatcher:
     def counts(self) -> DispatchCounts:
         """Return all figures as of one moment."""
         with self._lock:
-            return DispatchCounts(
-                quotes_received=self._quotes_received,
-                quotes_delivered=self._quotes_delivered,
-                quotes_conflated=self._quotes_conflated,
-                quotes_waiting=self._quotes_waiting(),
-                notices_dropped=self._notices_dropped,
-                callback_errors=self._callback_errors,
-            )
+            return DispatchCounts(*self._pending.counts(), callback_errors=self._callback_errors)
 
     def _run(self, kept: object) -> None:
-        lock, call = self._lock, self._call
-        args: tuple[object, ...]
+        pending = self._pending
         while True:
-            with lock:
-                if self._closing and self._is_over():
-                    dropped = self._discard_updates()
-                    kept = len(self._queue)
-                    # From here on start() makes a new thread: this one must not touch the queue any more.
-                    self._running = False
-                    break
-                if not self._queue:
-                    self._idle = True
-                    name = ""
-                else:
-                    item = self._queue.popleft()
-                    if type(item) is Quote and self._slots is None:
-                        # Nearly always; written out, since a call would cost as much as all of it.
-                        self._updates_waiting -= 1
-                        self._quotes_delivered += 1
-                        name, args = "on_quote", (item,)
-                    else:
-                        name, args = self._take(item)
-            if not name:
+            with self._lock:
+                if self._closing:
+                    pending.take_back()
+                    if self._is_over():
+                        dropped = pending.discard_updates()
+                        left = len(pending)
+                        # From here on start() makes a new thread: this one must not touch the queue any more.
+                        self._running = False
+                        break
+                # With a deadline one at a time: it may have come after any.
+                self._idle = not pending.fill(whole=self._deadline is None)
+                idle = self._idle
+            if idle:
                 self._alarm.acquire()
-                continue
+            else:
+                self._deliver_batch()
+        del kept
+        if dropped or left:
+            logger.warning(
+                "closed while a callback was busy: %d updates were not delivered; %d order, position and "
+                "lifecycle events will be, after the next connect()",
+                dropped,
+                left,
+            )
+
+    def _deliver_batch(self) -> None:
+        pending, call = self._pending, self._call
+        batch = pending.batch
+        while batch:
+            try:
+                item = batch.popleft()
+            except IndexError:
+                # Taken back meanwhile.
+                return
+            name, args = pending.taken(item)
             failure: BaseException | None = None
             try:
                 call(name, args)
@@ -294,46 +214,11 @@ class Dispatcher:
                 self._report_safely(name, failure)
                 # Its frames hold the client, which may be forgotten before the next event comes.
                 del failure
-        if dropped or kept:
-            logger.warning(
-                "closed while a callback was busy: %d updates were not delivered; %d order, position and "
-                "lifecycle events will be, after the next connect()",
-                dropped,
-                kept,
-            )
+            if self._deadline is not None:
+                return
 
     def _is_over(self) -> bool:
-        return not self._queue or (self._deadline is not None and time.monotonic() > self._deadline)
-
-    def _take(self, item: Quote | OptionGreeks | _Event | _Slot) -> tuple[str, tuple[object, ...]]:
-        """Account for `item`, which was taken off the queue; return what is to be called with what."""
-        if isinstance(item, _Event):
-            self._notices_waiting -= item.droppable
-            return item.name, item.args
-        if self._slots is not None:
-            if isinstance(item, _Slot):
-                item = item.update
-                del self._slots[type(item), item.instrument]
-            if self._updates_waiting == 1:
-                self._slots = None
-        self._updates_waiting -= 1
-        if type(item) is Quote:
-            self._quotes_delivered += 1
-            return "on_quote", (item,)
-        return "on_option_greeks", (item,)
-
-    def _quotes_waiting(self) -> int:
-        return self._quotes_received - self._quotes_delivered - self._quotes_conflated
-
-    def _discard_updates(self) -> int:
-        """Drop, and count, what would be stale by the next connect(); what must not be lost waits for it."""
-        waited = len(self._queue)
-        self._queue = deque(item for item in self._queue if isinstance(item, _Event) and not item.droppable)
-        self._slots = None
-        self._quotes_conflated += self._quotes_waiting()
-        self._notices_dropped += self._notices_waiting
-        self._updates_waiting = self._notices_waiting = 0
-        return waited - len(self._queue)
+        return not self._pending or (self._deadline is not None and time.monotonic() > self._deadline)
 
     def _report_safely(self, name: str, failure: BaseException) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from firstock_ws import protocol
 from firstock_ws._secrets import get_logger
-from firstock_ws.dispatch import Dispatcher, Update
+from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, FrameError
 from firstock_ws.ledger import Ledger
 from firstock_ws.market import Entry, MarketUpdate
@@ -20,6 +20,7 @@ from firstock_ws.models import IST, Quote
 from firstock_ws.models.greeks import read_greeks
 from firstock_ws.models.order import read_order
 from firstock_ws.models.position import read_position
+from firstock_ws.pending import Update
 from firstock_ws.protocol import Kind, Part
 from firstock_ws.taps import Decision, Odd, Taps
 

@@ -323,9 +323,11 @@ class _Fast:
         readable = waiter_of(self._sock)
         while going_on():
             if frames.stuck:
+                patience = self._patience()
                 if frames.emptied or not readable(0):
+                    # Right before the wait, which lets go of the interpreter: the thread that this wakes needs it.
                     self._on_pause()
-                if not readable(self._patience()):
+                if not readable(patience):
                     if frames.began_at is not None:
                         raise websocket.WebSocketTimeoutException("the rest of a frame did not come")
                     continue

@@ -96,20 +96,25 @@ def merge_plain(before: State, update: MarketUpdate) -> State:
     fewer_bids = bids is not None and len(bids) < len(before[BIDS])
     if fewer_bids or (asks is not None and len(asks) < len(before[ASKS])):
         return merge(before, update)
-    return update if None not in update else _fill_in(update, before)
+    return _fill_in(update, before)
 
 
 def _make_fill_in() -> Callable[[MarketUpdate, State], State]:
     """Return a function that fills the gaps of an update from the state before, both of their usual length.
 
     Its text is made here, as ``namedtuple`` makes its own: written out field by field, it takes a third of a
-    loop's time.
+    loop's time, and a whole update is known for one in half the time of ``None in update``.
     """
     numbers = range(len(EMPTY_STATE))
     news, olds = (", ".join(f"{letter}{number}" for number in numbers) for letter in ("new", "old"))
+    whole = " and ".join(f"new{number} is not None" for number in numbers)
     picked = ", ".join(f"old{number} if new{number} is None else new{number}" for number in numbers)
     scope: dict[str, Any] = {}
-    exec(f"def fill_in(update, before):\n {news} = update\n {olds} = before\n return ({picked})", scope)
+    exec(
+        f"def fill_in(update, before):\n {news} = update\n if {whole}: return update\n"
+        f" {olds} = before\n return ({picked})",
+        scope,
+    )
     made: Callable[[MarketUpdate, State], State] = scope["fill_in"]
     return made
 

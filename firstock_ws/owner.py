@@ -28,7 +28,7 @@ class Owner:
         """Call the callback `name`, if the client is still there."""
         client = self._client()
         if client is not None:
-            client._call(name, args)
+            getattr(client, name)(*args)
 
     def wants_raw(self) -> bool:
         """Whether somebody listens to ``on_message``."""

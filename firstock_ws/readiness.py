@@ -31,6 +31,8 @@ def waiter_of(sock: Any) -> Callable[[float], bool]:
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, select.POLLIN)
+        if isinstance(sock, socket.socket):
+            return lambda seconds: bool(poll.poll(seconds * 1000))
         return lambda seconds: pending() > 0 or bool(poll.poll(seconds * 1000))
 
     def wait(seconds: float) -> bool:

@@ -217,3 +217,74 @@ def test_a_busy_callback_thread_is_kept_by_the_next_start() -> None:
     assert [thread.name for thread in threading.enumerate()].count("firstock-ws-callbacks") == 1
     stage.finish()
     assert stage.calls == [("hold", None), ("on_order_update", 1)]
+
+
+def test_what_is_being_delivered_is_conflated_too_once_too_many_wait() -> None:
+    stage = Stage(max_pending=4)
+    stage.act = lambda name: (stage.entered.set(), stage.gate.wait(10)) if name == "on_quote" else None
+    stage.hold()
+    for price in (1, 2, 3):
+        stage.dispatcher.put_updates([quote(price, price)])
+    stage.dispatcher.put("on_order_update", 1)
+    stage.entered.clear()
+    stage.gate.set()
+    stage.gate = threading.Event()
+    assert stage.entered.wait(10)
+    # The first is with the callback, the others are in the batch that it was taken from.
+    for price in (22, 33, 44, 222):
+        stage.dispatcher.put_updates([quote(price % 10, price)])
+    assert stage.counts().quotes_waiting == 3
+    stage.finish()
+    assert [q.last_price for q in stage.delivered("on_quote")] == [1.0, 222.0, 33.0, 44.0]
+    assert [name for name, _ in stage.calls] == [
+        "hold",
+        "on_quote",
+        "on_quote",
+        "on_quote",
+        "on_order_update",
+        "on_quote",
+    ]
+    assert stage.counts().quotes_conflated == 3
+
+
+def test_what_is_being_delivered_waits_for_the_next_start_when_time_is_up() -> None:
+    stage = Stage(max_pending=100)
+    stage.hold()
+    stage.dispatcher.put_updates([quote(1, 1)])
+    stage.dispatcher.put("hold again")
+    stage.dispatcher.put_updates([quote(2, 2), greeks(1, 1)])
+    stage.dispatcher.put("on_order_update", 1)
+    stage.dispatcher.put_notice("on_message", "x")
+    again, gate = threading.Event(), threading.Event()
+    stage.act = lambda name: (again.set(), gate.wait(10)) if name == "hold again" else None
+    stage.gate.set()
+    assert again.wait(10)
+    stage.dispatcher.finish(time.monotonic() - 1)
+    stage.dispatcher.start()
+    counts = stage.counts()
+    assert (counts.quotes_delivered, counts.quotes_conflated, counts.quotes_waiting) == (1, 1, 0)
+    assert counts.notices_dropped == 1
+    gate.set()
+    stage.finish()
+    assert [name for name, _ in stage.calls] == ["hold", "on_quote", "hold again", "on_order_update"]
+
+
+def test_nothing_is_lost_doubled_or_out_of_order_whoever_is_faster() -> None:
+    stage = Stage(max_pending=40)
+    total, instruments = 20_000, 7
+    for number in range(total):
+        stage.dispatcher.put_updates([quote(number % instruments, number + 1)], more_follow=number % 5 != 0)
+        if number % 10 == 0:
+            stage.dispatcher.put("on_order_update", number)
+            assert stage.counts().quotes_waiting <= 41
+    stage.finish()
+    counts = stage.counts()
+    delivered = stage.delivered("on_quote")
+    assert counts.quotes_received == total
+    assert counts.quotes_delivered == len(delivered)
+    assert counts.quotes_waiting == 0
+    assert stage.delivered("on_order_update") == list(range(0, total, 10))
+    for token in range(instruments):
+        prices = [q.last_price for q in delivered if q.token == str(token)]
+        assert prices == sorted(set(prices))
+        assert prices[-1] == max(n + 1 for n in range(total - 50, total) if n % instruments == token)

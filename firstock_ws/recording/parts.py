@@ -52,9 +52,11 @@ class InlineDispatcher(Dispatcher):
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed; what a callback raises else is told to the user, as live.
         """
-        while self._queue:
+        pending = self._pending
+        while pending:
             with self._lock:
-                name, args = self._take(self._queue.popleft())
+                pending.fill(whole=False)
+            name, args = pending.taken(pending.batch.popleft())
             failure: BaseException | None = None
             try:
                 self._call(name, args)

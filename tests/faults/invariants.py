@@ -56,7 +56,8 @@ class Observed(FirstockWS):
 
     def times(self, name: str) -> int:
         """How often `name` was called, or will be when a callback that blocks is let go."""
-        waiting = list(self._dispatcher._queue)
+        pending = self._dispatcher._pending
+        waiting = [*pending.batch.copy(), *pending._queue.copy()]
         return sum(noted == name for noted, _ in self.noted) + sum(
             getattr(item, "name", None) == name for item in waiting
         )
