@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.frames import FIRST_TOKEN, Market, dump
+from firstock_ws.connection.library import _split
 from firstock_ws.dispatch import Dispatcher
-from firstock_ws.feed import Feed
+from firstock_ws.feed.feed import Feed
+from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.typed import _decode_plain, read_frame
 from firstock_ws.ledger import Ledger
-from firstock_ws.library import _split
-from firstock_ws.merge import QuoteBook
 from firstock_ws.models import Quote
-from firstock_ws.typed import _decode_plain, read_frame
 
 BATCH = 46
 """Frames of 1.3 KB in one reading."""

@@ -27,7 +27,7 @@ from firstock_ws.errors import (
 )
 from firstock_ws.models import IST, DepthLevel, OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL
-from firstock_ws.session import Session, login, logout
+from firstock_ws.rest.session import Session, login, logout
 from firstock_ws.state import State
 from firstock_ws.stats import Stats
 

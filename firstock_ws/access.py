@@ -16,7 +16,7 @@ from firstock_ws.errors import AuthenticationError, UsageError
 from firstock_ws.models import IST
 from firstock_ws.paths import make_private, session_file
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL, check_rest_url, check_url
-from firstock_ws.session import Session
+from firstock_ws.rest.session import Session
 
 DIES_AT = time(3, 0)
 """IST; about then the broker ends all sessions of the day before."""

@@ -15,13 +15,13 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import AuthenticationError, ConnectTimeoutError, FirstockError, UsageError
-from firstock_ws.feed import Feed
+from firstock_ws.feed.feed import Feed
+from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.instruments import Tokens
 from firstock_ws.keys import Keys, KeySource
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.looking import Looking
-from firstock_ws.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.owner import Owner
 from firstock_ws.protocol import API_URL, V1_URL, V2_URL

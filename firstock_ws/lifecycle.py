@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable
 
-from firstock_ws.connection import CLOSE_GRACE
+from firstock_ws.connection.connection import CLOSE_GRACE
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, UsageError
 from firstock_ws.state import ENDED, StateHolder

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from firstock_ws.dispatch import Dispatcher
-from firstock_ws.feed import Feed
+from firstock_ws.feed.feed import Feed
 from firstock_ws.instruments import Tokens
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import Quote

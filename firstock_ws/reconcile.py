@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from firstock_ws._secrets import Secret, get_logger
 from firstock_ws.backoff import Backoff
-from firstock_ws.books import Entries, fetch_orders, fetch_positions
 from firstock_ws.errors import AuthenticationError, FirstockError, FrameError, ReconcileError
 from firstock_ws.ledger import SETTLE, Ledger
 from firstock_ws.models import IST
-from firstock_ws.rest import Rest
+from firstock_ws.rest.books import Entries, fetch_orders, fetch_positions
+from firstock_ws.rest.calls import Rest
 from firstock_ws.settings import Settings
 from firstock_ws.worker import Worker
 

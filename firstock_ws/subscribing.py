@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from firstock_ws.callbacks import Callbacks
 from firstock_ws.errors import UnknownSymbolError, UsageError
+from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.instruments import HasInstrument, Tokens, resolve_tokens
 from firstock_ws.lifecycle import Lifecycle
-from firstock_ws.merge import QuoteBook
 from firstock_ws.protocol import SUBSCRIBE, SUBSCRIBE_GREEKS, UNSUBSCRIBE, UNSUBSCRIBE_GREEKS
 from firstock_ws.settings import Settings
 from firstock_ws.subscriptions import Subscriptions

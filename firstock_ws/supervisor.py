@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from firstock_ws._secrets import Secret, get_logger
 from firstock_ws.backoff import LASTED, Backoff
-from firstock_ws.connection import Connection, Ending
+from firstock_ws.connection.connection import Connection, Ending
+from firstock_ws.connection.refusals import ABNORMAL
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError
-from firstock_ws.feed import Feed
+from firstock_ws.feed.feed import Feed
 from firstock_ws.keys import Keys
 from firstock_ws.reconcile import Reconciler, Shift
-from firstock_ws.refusals import ABNORMAL
 from firstock_ws.settings import Settings
 from firstock_ws.state import State, StateHolder
 from firstock_ws.subscriptions import Subscriptions

@@ -246,7 +246,7 @@ def test_libraries_and_the_fast_path(
     monkeypatch.delenv("FIRSTOCK_WS_FAST_PATH")
     monkeypatch.setattr("firstock_ws.cli.checks.importlib.util.find_spec", lambda name: None)
     assert "firstock-ws[fast]" in Report(capsys, *options).checks["fast path"]["advice"]
-    monkeypatch.setattr("firstock_ws.library.fits", lambda: False)
+    monkeypatch.setattr("firstock_ws.connection.library.fits", lambda: False)
     assert Report(capsys, *options).status("fast path") == "warn"
 
 

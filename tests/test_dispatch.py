@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from firstock_ws.dispatch import DispatchCounts, Dispatcher
-from firstock_ws.merge import QuoteBook
+from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, Quote
 from firstock_ws.models.greeks import read_greeks
 

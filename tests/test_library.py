@@ -12,8 +12,8 @@ import websocket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firstock_ws import library
-from firstock_ws.library import Frames, Messages, TooLargeError
+from firstock_ws.connection import library
+from firstock_ws.connection.library import Frames, Messages, TooLargeError
 
 LIMIT = 70_000
 ANY_MACHINE = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])

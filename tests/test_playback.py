@@ -13,7 +13,7 @@ import websockets
 from websockets.asyncio.client import connect as dial
 
 from firstock_ws import FirstockWS, Recorder, RecordingError
-from firstock_ws.feed import frame_reader
+from firstock_ws.feed.feed import frame_reader
 from firstock_ws.simulator import Playback, Simulator
 from firstock_ws.simulator.audience import Audience
 from tests.recordings import frames_of, play

@@ -113,11 +113,13 @@ def test_the_second_address_of_a_name_is_tried(
     dead = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", closed_port()))
     unknown = (12345, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))
     alive = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", sim.port))
-    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [unknown, dead, alive])
+    monkeypatch.setattr(
+        "firstock_ws.connection.dial.socket.getaddrinfo", lambda *args, **options: [unknown, dead, alive]
+    )
     make_client(url="ws://three-addresses.example/ws").connect(DEADLINE)
-    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [unknown])
+    monkeypatch.setattr("firstock_ws.connection.dial.socket.getaddrinfo", lambda *args, **options: [unknown])
     assert "not supported" in str(first_error(make_client(url="ws://odd.example/ws")))
-    monkeypatch.setattr("firstock_ws.dial.socket.getaddrinfo", lambda *args, **options: [])
+    monkeypatch.setattr("firstock_ws.connection.dial.socket.getaddrinfo", lambda *args, **options: [])
     assert "no address" in str(first_error(make_client(url="ws://none.example/ws")))
 
 

@@ -25,7 +25,7 @@ from firstock_ws import (
     login,
     logout,
 )
-from firstock_ws.session import API_URL
+from firstock_ws.rest.session import API_URL
 
 PASSWORD, API_KEY, TOTP, JKEY = "my-Pass-word-1", "api-key-abcdef", "482913", "f" * 64
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from firstock_ws.tls_socket import TlsSocket
+from firstock_ws.connection.tls_socket import TlsSocket
 from tests.support import DEADLINE
 
 Pair = tuple[TlsSocket, ssl.SSLSocket]

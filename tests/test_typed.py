@@ -10,17 +10,18 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from firstock_ws import FrameError, untyped
+from firstock_ws import FrameError
 from firstock_ws.dispatch import Dispatcher, Update
-from firstock_ws.feed import Feed
+from firstock_ws.feed import untyped
+from firstock_ws.feed.feed import Feed
+from firstock_ws.feed.market import TIMES, WIRE_NUMBERS
+from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.ledger import Ledger
-from firstock_ws.market import TIMES, WIRE_NUMBERS
-from firstock_ws.merge import QuoteBook
 from firstock_ws.models import Quote
 from firstock_ws.protocol import decode
 
 pytest.importorskip("msgspec")
-typed = pytest.importorskip("firstock_ws.typed")
+typed = pytest.importorskip("firstock_ws.feed.typed")
 
 NO_VALUES = [sign * value for value in (2**63 - 1, 2**63, 9223372036854776000) for sign in (1, -1)]
 ANY_MACHINE = settings(

@@ -26,7 +26,7 @@ def test_quotes_come_all_the_same(
     broken: bool,
 ) -> None:
     caplog.set_level(logging.DEBUG, "firstock_ws.feed")
-    monkeypatch.delitem(sys.modules, "firstock_ws.typed", raising=False)
+    monkeypatch.delitem(sys.modules, "firstock_ws.feed.typed", raising=False)
     if broken:
         old = types.ModuleType("msgspec")
         old.__getattr__ = lambda name: None  # type: ignore[method-assign]
@@ -50,7 +50,7 @@ def test_importing_it_brings_nothing_that_is_not_needed_yet() -> None:
         import firstock_ws
 
         extras = {"requests", "urllib3", "msgspec", "websockets", "rich", "argparse"}
-        ours = {"firstock_ws.simulator", "firstock_ws.cli", "firstock_ws.posting"}
+        ours = {"firstock_ws.simulator", "firstock_ws.cli", "firstock_ws.rest.posting"}
         print(sorted((extras | ours) & set(sys.modules)))
     """
     lines = "\n".join(line.strip() for line in program.splitlines())

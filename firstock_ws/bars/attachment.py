@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from firstock_ws.callbacks import is_ignored
+from firstock_ws.connection.keeper import Keeper
 from firstock_ws.errors import FirstockError
-from firstock_ws.keeper import Keeper
 from firstock_ws.models import Quote
 from firstock_ws.state import ENDED
 

@@ -13,7 +13,7 @@ from firstock_ws.cli.profiles import check_name, read_profile, write_profile
 from firstock_ws.errors import AuthenticationError, FirstockError, ServerError, UsageError
 from firstock_ws.models import IST
 from firstock_ws.protocol import V1_URL, V2_URL
-from firstock_ws.session import login, logout
+from firstock_ws.rest.session import login, logout
 from firstock_ws.showable import showable
 
 _HERE = ("127.0.0.1", "::1", "localhost")

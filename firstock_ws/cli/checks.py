@@ -59,7 +59,7 @@ def _version(name: str) -> str | None:
 
 def check_fast_path() -> Finding:
     """Whether frames are read and decoded the fast way."""
-    from firstock_ws.library import fits
+    from firstock_ws.connection.library import fits
 
     if not fast_path_allowed():
         return Finding(

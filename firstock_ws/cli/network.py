@@ -18,7 +18,7 @@ from firstock_ws.cli.checks import FAIL, GOOD, WARN, Finding
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError
 from firstock_ws.models import Quote
-from firstock_ws.rest import Rest, failure
+from firstock_ws.rest.calls import Rest, failure
 from firstock_ws.tls import default_context
 
 PATIENCE = 5.0

@@ -12,10 +12,10 @@ from typing import Any
 
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, UsageError
+from firstock_ws.feed.market import MarketUpdate
+from firstock_ws.feed.merge import Frozen, QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
-from firstock_ws.market import MarketUpdate
-from firstock_ws.merge import Frozen, QuoteBook
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.models.order import read_book_order
 from firstock_ws.models.position import read_book_position

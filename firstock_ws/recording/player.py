@@ -8,13 +8,13 @@ from typing import Any
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.client import FirstockWS
+from firstock_ws.connection.refusals import ABNORMAL
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import RecordingError, UsageError
-from firstock_ws.feed import Feed
+from firstock_ws.feed.feed import Feed
 from firstock_ws.protocol import SUBSCRIBE, UNSUBSCRIBE
 from firstock_ws.recording.format import Record, Snapshot, event_args, read_snapshot
 from firstock_ws.recording.parts import InlineDispatcher, RecordedLedger, ReplayLifecycle, SelectiveBook
-from firstock_ws.refusals import ABNORMAL
 from firstock_ws.state import ENDED, State
 
 logger = get_logger("firstock_ws.recording")

@@ -16,7 +16,7 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import FrameError, UsageError
-from firstock_ws.feed import frame_reader
+from firstock_ws.feed.feed import frame_reader
 from firstock_ws.instruments import Tokens
 from firstock_ws.models import IST
 from firstock_ws.protocol import Kind

@@ -7,8 +7,8 @@ from typing import Any
 
 from firstock_ws import protocol
 from firstock_ws.errors import FrameError
-from firstock_ws.market import ASKS, BIDS, TIME_TEXT, WIRE_NUMBERS, Entry
-from firstock_ws.merge import Frozen, QuoteBook
+from firstock_ws.feed.market import ASKS, BIDS, TIME_TEXT, WIRE_NUMBERS, Entry
+from firstock_ws.feed.merge import Frozen, QuoteBook
 from firstock_ws.models.quote import NUMBER_COUNT, STATE_NAMES, State, _portable
 from firstock_ws.protocol import Kind, Part
 

@@ -19,7 +19,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from firstock_ws.feed import frame_reader
+from firstock_ws.feed.feed import frame_reader
 from firstock_ws.recording import Record, Replay
 from firstock_ws.recording.format import read_snapshot, seconds_between
 

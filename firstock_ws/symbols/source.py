@@ -16,7 +16,7 @@ from firstock_ws._http import epoch_of_date, retry_after_seconds
 from firstock_ws._secrets import get_logger
 from firstock_ws.errors import ServerError
 from firstock_ws.models import IST
-from firstock_ws.rest import Rest
+from firstock_ws.rest.calls import Rest
 from firstock_ws.symbols.store import Store, Version
 from firstock_ws.symbols.table import BadFileError, Table
 

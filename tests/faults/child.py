@@ -18,7 +18,7 @@ from typing import Any
 from websocket import WebSocket, WebSocketApp
 
 from firstock_ws import FirstockError, FirstockWS, OrderUpdate, Quote
-from firstock_ws.connection import Connection
+from firstock_ws.connection.connection import Connection
 
 
 def say(**what: Any) -> None:

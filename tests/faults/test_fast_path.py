@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
-from firstock_ws import ConnectionLostError, FrameError, library
+from firstock_ws import ConnectionLostError, FrameError
 from firstock_ws.callbacks import CALLBACK_NAMES
+from firstock_ws.connection import library
 from firstock_ws.settings import fast_path_allowed
 from tests.faults.conftest import Fault
 from tests.faults.peers import WAYS, Peer, connect, prices, quote, quotes, said_by, text

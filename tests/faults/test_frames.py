@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from firstock_ws import FirstockError, FrameError, OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.dispatch import Dispatcher, Update
-from firstock_ws.feed import Feed
+from firstock_ws.feed.feed import Feed
+from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.ledger import Ledger
-from firstock_ws.merge import QuoteBook
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.support import DEADLINE, KEY, wait_until

@@ -1,8 +1,8 @@
 """Market frames decoded by msgspec straight into what a quote is made of, several times faster than through dicts.
 
 Optional, and only for frames in which everything is of the types that the wire has: whatever is not is left to
-`firstock_ws.protocol` and `firstock_ws.market`, which take anything and say what is wrong. Of a frame that both
-can read, both make the same.
+`firstock_ws.protocol` and `firstock_ws.feed.market`, which take anything and say what is wrong. Of a frame that
+both can read, both make the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec.structs import astuple
 
-from firstock_ws.market import (
+from firstock_ws.feed.market import (
     ASKS,
     BIDS,
     CLOSE,

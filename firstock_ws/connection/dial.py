@@ -14,8 +14,8 @@ import ssl
 import time
 from collections.abc import Callable
 
+from firstock_ws.connection.tls_socket import TlsSocket
 from firstock_ws.errors import ConnectError, ConnectTimeoutError
-from firstock_ws.tls_socket import TlsSocket
 
 Stream = socket.socket | TlsSocket
 """What a connection is read from and written to."""

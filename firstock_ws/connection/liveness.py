@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from firstock_ws.library import SLOWEST, Frames
+from firstock_ws.connection.library import SLOWEST, Frames
 
 STALL = 1.0
 """A keeper that wakes this many seconds late was frozen with its process: the server is not to blame."""

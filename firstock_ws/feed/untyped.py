@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from firstock_ws.market import Entry, read_market
+from firstock_ws.feed.market import Entry, read_market
 from firstock_ws.protocol import Kind, parts
 
 _decoder = json.JSONDecoder()

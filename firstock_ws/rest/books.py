@@ -10,7 +10,7 @@ from firstock_ws._secrets import Secret
 from firstock_ws.errors import ServerError
 from firstock_ws.models.order import OrderUpdate, read_book_order
 from firstock_ws.models.position import PositionUpdate, read_book_position
-from firstock_ws.rest import Answer, Rest, failure
+from firstock_ws.rest.calls import Answer, Rest, failure
 
 _T = TypeVar("_T")
 _EMPTY = re.compile(r"\bno (data|records?|orders?|positions?)\b", re.IGNORECASE)

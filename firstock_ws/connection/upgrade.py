@@ -6,8 +6,8 @@ import http.client
 import io
 from typing import Any
 
-from firstock_ws.dial import Stream
-from firstock_ws.library import TooLargeError
+from firstock_ws.connection.dial import Stream
+from firstock_ws.connection.library import TooLargeError
 
 MAX_ANSWER = 65_536
 """Bytes of an answer to the upgrade, head and body, that are read."""

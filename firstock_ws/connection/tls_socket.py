@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-from firstock_ws.readiness import reader_of
+from firstock_ws.connection.readiness import reader_of
 
 _CHUNK = 65_536
 _RECORD = 16_384

@@ -11,7 +11,8 @@ import ssl
 import websocket
 
 from firstock_ws._http import retry_after_seconds
-from firstock_ws.dial import errno_text
+from firstock_ws.connection.dial import errno_text
+from firstock_ws.connection.library import TooLargeError
 from firstock_ws.errors import (
     AuthenticationError,
     ConnectError,
@@ -19,7 +20,6 @@ from firstock_ws.errors import (
     FirstockError,
     SessionLimitError,
 )
-from firstock_ws.library import TooLargeError
 from firstock_ws.protocol import says_session_limit
 
 

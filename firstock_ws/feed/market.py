@@ -1,6 +1,6 @@
 """What one market object says, field by field; the rules are the wire's ("Market fields" of the broker's feed).
 
-Nothing is merged here, and nothing settled that depends on what was before: see `firstock_ws.merge`.
+Nothing is merged here, and nothing settled that depends on what was before: see `firstock_ws.feed.merge`.
 """
 
 from __future__ import annotations

@@ -16,10 +16,15 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from firstock_ws import library, protocol
+from firstock_ws import protocol
 from firstock_ws._secrets import REDACTOR, Secret, get_logger
 from firstock_ws._version import __version__
-from firstock_ws.dial import Dialler, Interrupted, Stream
+from firstock_ws.connection import library
+from firstock_ws.connection.dial import Dialler, Interrupted, Stream
+from firstock_ws.connection.keeper import Keeper
+from firstock_ws.connection.liveness import Liveness
+from firstock_ws.connection.refusals import ABNORMAL, NO_CODE, explain, explain_answer, lost
+from firstock_ws.connection.upgrade import NOT_REFUSED, Upgrade
 from firstock_ws.errors import (
     AuthenticationError,
     ConnectError,
@@ -29,15 +34,11 @@ from firstock_ws.errors import (
     FrameError,
     SessionLimitError,
 )
-from firstock_ws.feed import Feed
-from firstock_ws.keeper import Keeper
-from firstock_ws.liveness import Liveness
+from firstock_ws.feed.feed import Feed
 from firstock_ws.protocol import Verdict
-from firstock_ws.refusals import ABNORMAL, NO_CODE, explain, explain_answer, lost
 from firstock_ws.settings import Settings
 from firstock_ws.subscriptions import Subscriptions
 from firstock_ws.tls import default_context
-from firstock_ws.upgrade import NOT_REFUSED, Upgrade
 
 logger = get_logger("firstock_ws.connection")
 

@@ -13,9 +13,9 @@ from firstock_ws import protocol
 from firstock_ws._secrets import get_logger
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, FrameError
+from firstock_ws.feed.market import Entry, MarketUpdate
+from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.ledger import Ledger
-from firstock_ws.market import Entry, MarketUpdate
-from firstock_ws.merge import QuoteBook
 from firstock_ws.models import IST, Quote
 from firstock_ws.models.greeks import read_greeks
 from firstock_ws.models.order import read_order
@@ -303,14 +303,14 @@ def frame_reader() -> Callable[[bytes], list[Entry] | None]:
     """Return the fastest way there is to read usual market frames; it returns None for others."""
     try:
         # Here, since msgspec may not be installed, and takes its time to import.
-        from firstock_ws.typed import read_frame
+        from firstock_ws.feed.typed import read_frame
     except ImportError:
         logger.debug("msgspec is not installed: market frames are decoded with the standard library")
     except Exception:
         logger.warning("this version of msgspec can't be used: pip install -U msgspec", exc_info=True)
     else:
         return read_frame
-    from firstock_ws import untyped
+    from firstock_ws.feed import untyped
 
     return untyped.read_frame
 

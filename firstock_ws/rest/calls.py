@@ -17,7 +17,7 @@ from firstock_ws.protocol import check_rest_url
 from firstock_ws.tls import default_context
 
 if TYPE_CHECKING:
-    from firstock_ws.posting import Posted
+    from firstock_ws.rest.posting import Posted
 
 logger = get_logger("firstock_ws.rest")
 
@@ -126,7 +126,7 @@ class Rest:
 
     def _post(self, what: str, fields: Mapping[str, str | Secret]) -> Posted | str:
         # Here, not above: requests takes longer to import than all the rest, and a stream can do without.
-        from firstock_ws.posting import post
+        from firstock_ws.rest.posting import post
 
         # In a step of its own, which is over when an error is raised: its traceback must not hold the secrets.
         payload = {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
@@ -148,7 +148,7 @@ class Rest:
         Raises:
             ServerError: there was no answer, or not all of it in time; the text is ours.
         """
-        from firstock_ws.posting import get
+        from firstock_ws.rest.posting import get
 
         url = f"{self._base_url}/{what}"
         return self._in_time(

@@ -12,7 +12,7 @@ from firstock_ws._private import read_private, write_private
 from firstock_ws._secrets import REDACTOR, Secret
 from firstock_ws.errors import ServerError, UsageError
 from firstock_ws.protocol import API_URL
-from firstock_ws.rest import Answer, Rest, failure
+from firstock_ws.rest.calls import Answer, Rest, failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,8 @@ import websocket
 from websocket._abnf import continuous_frame, frame_buffer
 
 from firstock_ws._secrets import get_logger
-from firstock_ws.dial import Stream
-from firstock_ws.readiness import reader_of, waiter_of
+from firstock_ws.connection.dial import Stream
+from firstock_ws.connection.readiness import reader_of, waiter_of
 
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
@@ -52,7 +52,7 @@ _TRIAL_RESULT = [b"a", (1, 9, b"b"), (0, 1, b"c"), (1, 0, b"d")]
 NO_REDIRECT = [("redirects are refused",)]
 
 
-logger = get_logger("firstock_ws.library")
+logger = get_logger("firstock_ws.connection.library")
 
 
 class TooLargeError(websocket.WebSocketProtocolException):

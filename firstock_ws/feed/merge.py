@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from firstock_ws.feed.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
 from firstock_ws.instruments import Named
-from firstock_ws.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
 from firstock_ws.models import _fields
 from firstock_ws.models.quote import (
     ASKS,
@@ -91,7 +91,7 @@ def merge(before: State, update: MarketUpdate) -> State:
 
 
 def merge_plain(before: State, update: MarketUpdate) -> State:
-    """Do as `merge` does, faster, with an update that is plain (see `firstock_ws.market.Entry`)."""
+    """Do as `merge` does, faster, with an update that is plain (see `firstock_ws.feed.market.Entry`)."""
     bids, asks = update[BIDS], update[ASKS]
     fewer_bids = bids is not None and len(bids) < len(before[BIDS])
     if fewer_bids or (asks is not None and len(asks) < len(before[ASKS])):
@@ -166,7 +166,7 @@ class QuoteBook:
         """Return the full quote after `update`; None if the instrument was unsubscribed meanwhile.
 
         Args:
-            plain, raw: see `firstock_ws.market.Entry`.
+            plain, raw: see `firstock_ws.feed.market.Entry`.
 
         Raises:
             ValueError: a number in `update` is too large for one of this feed; nothing is changed.

@@ -1,0 +1,1 @@
+"""One connection to the broker, from dialling to its end, on websocket-client."""

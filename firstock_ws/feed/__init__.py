@@ -1,0 +1,1 @@
+"""From the text of a frame to quotes and updates."""

@@ -1,0 +1,1 @@
+"""The broker's REST side: login, logout, and the books."""
