@@ -23,13 +23,25 @@ class Event(NamedTuple):
 Item = Update | Event
 
 
+BEGINNING = "on_connect"
+"""The event that begins a connection: what came on another one must not be mixed with what comes after it."""
+_FEW_EMPTY = 1_000
+"""Empty slots that may stay in the queue."""
+
+
 class _Slot:
-    """A place in the queue whose update is exchanged for newer ones while it waits."""
+    """A place in the queue whose update is exchanged for newer ones of the same connection while it waits."""
 
-    __slots__ = ("update",)
+    __slots__ = ("connection", "update")
 
-    def __init__(self, update: Update) -> None:
-        self.update = update
+    def __init__(self, update: Update, connection: int) -> None:
+        self.update: Update | None = update
+        """None once a newer one waits at another place."""
+        self.connection = connection
+
+
+def _is_empty(item: Item | _Slot) -> bool:
+    return isinstance(item, _Slot) and item.update is None
 
 
 class PendingCounts(NamedTuple):
@@ -62,6 +74,8 @@ class Pending:
         self._limit = limit
         self._queue: deque[Item | _Slot] = deque()
         self._slots: dict[tuple[type, str], _Slot] | None = None
+        self._connection = 0
+        self._empty = 0
         self._quotes_put = self._greeks_put = self._notices_put = 0
         self._quotes_conflated = self._greeks_conflated = 0
         self._notices_refused = self._notices_discarded = 0
@@ -69,13 +83,13 @@ class Pending:
         self._quotes_taken = self._greeks_taken = self._notices_taken = 0
 
     def __len__(self) -> int:
-        return len(self.batch) + len(self._queue)
+        return len(self.batch) + len(self._queue) - self._empty
 
     # --- putting -------------------------------------------------------------------------------------------
 
     def put(self, name: str, args: tuple[object, ...]) -> None:
         """Queue a call that will be made whatever happens."""
-        self._queue.append(Event(name, args, droppable=False))
+        self._put_newest(Event(name, args, droppable=False))
 
     def put_notice(self, name: str, args: tuple[object, ...]) -> bool:
         """Queue a call unless `limit` of its kind wait; return whether it was."""
@@ -98,7 +112,7 @@ class Pending:
         overrun = self._slots is None
         if overrun:
             self.take_back()
-            waiting, self._queue, self._slots = self._queue, deque(), {}
+            waiting, self._queue, self._slots, self._connection = self._queue, deque(), {}, 0
             for item in waiting:
                 self._put_newest(item)
         for update in updates:
@@ -106,23 +120,36 @@ class Pending:
         return overrun
 
     def _put_newest(self, item: Item | _Slot) -> None:
-        """Put an update at the place of the oldest of its instrument: nobody waits longer than before."""
+        """Put an update at the place of the oldest of its instrument: nobody waits longer than before.
+
+        Not before the beginning of its connection, though: there the older one goes, and this is a new beginning.
+        """
         if not isinstance(item, (Quote, OptionGreeks)):
+            self._connection += isinstance(item, Event) and item.name == BEGINNING
             self._queue.append(item)
             return
         assert self._slots is not None
         key = (type(item), item.instrument)
         slot = self._slots.get(key)
-        if slot is None:
-            self._slots[key] = slot = _Slot(item)
-            self._queue.append(slot)
-            return
-        older, slot.update = slot.update, item
-        if isinstance(item, Quote) and isinstance(older, Quote):
-            slot.update = item.replacing(older)
-            self._quotes_conflated += 1
+        older = slot.update if slot is not None else None
+        if slot is not None and slot.connection == self._connection:
+            slot.update = item.replacing(older) if isinstance(item, Quote) and isinstance(older, Quote) else item
         else:
-            self._greeks_conflated += 1
+            self._slots[key] = new = _Slot(item, self._connection)
+            self._queue.append(new)
+            if slot is not None:
+                slot.update = None
+                self._empty += 1
+                self._sweep(max(_FEW_EMPTY, len(self._queue) // 2))
+        if older is not None:
+            self._quotes_conflated += isinstance(older, Quote)
+            self._greeks_conflated += isinstance(older, OptionGreeks)
+
+    def _sweep(self, limit: int) -> None:
+        """Take the empty slots out, if there are more than `limit`: a stuck callback may see many connections."""
+        if self._empty > limit:
+            self._queue = deque(item for item in self._queue if not _is_empty(item))
+            self._empty = 0
 
     # --- taking --------------------------------------------------------------------------------------------
 
@@ -140,12 +167,20 @@ class Pending:
             queue.clear()
             return True
         item = queue.popleft()
-        if isinstance(item, _Slot):
-            item = item.update
-            assert self._slots is not None
-            del self._slots[type(item), item.instrument]
+        while isinstance(item, _Slot):
+            update = item.update
+            if update is not None:
+                assert self._slots is not None
+                del self._slots[type(update), update.instrument]
+                item = update
+            else:
+                self._empty -= 1
+                if not queue:
+                    return False
+                item = queue.popleft()
         if not isinstance(item, Event) and self._updates_waiting == 1:
             self._slots = None
+            self._sweep(0)
         batch.append(item)
         return True
 
@@ -173,8 +208,10 @@ class Pending:
         """Drop, and count, what would be stale by the next connect(); what must not be lost stays."""
         self.take_back()
         kept: deque[Item | _Slot] = deque()
-        before = len(self._queue)
+        before = len(self)
         for item in self._queue:
+            if _is_empty(item):
+                continue
             if isinstance(item, Event):
                 if item.droppable:
                     self._notices_discarded += 1
@@ -184,7 +221,7 @@ class Pending:
                 self._quotes_conflated += 1
             else:
                 self._greeks_conflated += 1
-        self._queue, self._slots = kept, None
+        self._queue, self._slots, self._empty = kept, None, 0
         return before - len(kept)
 
     # --- figures -------------------------------------------------------------------------------------------

@@ -452,6 +452,21 @@ def test_a_time_that_is_far_ahead_is_not_believed_alone() -> None:
     assert [bar.close for bar in bars.bars] == [101.0]
 
 
+def test_one_instruments_wrong_clock_does_not_end_the_bars_of_the_others() -> None:
+    bars, market = BarBuilder("1min", grace=0), Market()
+    bars.on_quote(market("10:00:05", 100.0, 10))
+    bars.on_quote(market("11:00:05", 7.0, 1, name=OTHER))
+    bars.on_quote(market("10:00:20", 101.0, 30))
+    bars.on_quote(market("10:00:40", 99.0, 50))
+    assert (bars.stats.late, bars.stats.untimed, bars.bars) == (0, 0, [])
+    bars.on_quote(market("10:01:01", 102.0, 60))
+    assert [(bar.high, bar.low, bar.close) for bar in bars.bars] == [(101.0, 99.0, 99.0)]
+    # Two that agree: it is later, and that was a silence.
+    bars.on_quote(market("11:30:00", 7.0, 2, name=OTHER))
+    bars.on_quote(market("11:30:01", 7.0, 3, name=OTHER))
+    assert [bar.close for bar in bars.bars if bar.instrument != OTHER] == [99.0, 102.0]
+
+
 def test_advance_closes_in_silence(market: Market) -> None:
     bars, told = make()
     bars.advance(at("09:00:00"))
@@ -564,6 +579,7 @@ def test_holes_are_filled_if_wanted(market: Market) -> None:
     bars.on_quote(market("10:00:50", 101.0, 20))
     bars.on_quote(market("10:03:10", 105.0, 30))
     bars.on_quote(market("10:05:00", 1.0, 1, name=OTHER))
+    bars.on_quote(market("10:05:01", 1.0, 1, name=OTHER))
     assert [shown(bar) for bar in told] == [
         ("10:00:00", 100.0, 101.0, 100.0, 101.0, 10),
         ("10:01:00", 101.0, 101.0, 101.0, 101.0, 0),

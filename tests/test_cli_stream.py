@@ -230,7 +230,7 @@ def test_the_table(broker: Simulator) -> None:
     assert BACK in shown[place:]
     assert CURSOR in shown[place:]
     left = shown.rpartition(BACK)[2]
-    assert "ended, was connected" in left
+    assert "● ended" in left
     assert "Traceback" not in shown
     assert broker.wait_for(lambda sim: sim.session_count() == 0)
 

@@ -13,6 +13,7 @@ from firstock_ws.dispatch import DispatchCounts, Dispatcher
 from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, Quote
 from firstock_ws.models.greeks import read_greeks
+from firstock_ws.models.quote import EMPTY_STATE
 
 book = QuoteBook()
 
@@ -288,3 +289,38 @@ def test_nothing_is_lost_doubled_or_out_of_order_whoever_is_faster() -> None:
         prices = [q.last_price for q in delivered if q.token == str(token)]
         assert prices == sorted(set(prices))
         assert prices[-1] == max(n + 1 for n in range(total - 50, total) if n % instruments == token)
+
+
+def test_a_quote_of_a_new_connection_is_not_told_before_that_began() -> None:
+    stage = Stage(max_pending=1)
+    stage.hold()
+    first = [quote(80, 1), quote(81, 1)]
+    stage.dispatcher.put_updates(first)
+    stage.dispatcher.put("on_close", 1006)
+    stage.dispatcher.put("on_connect")
+    book.start_afresh()
+    stage.dispatcher.put_updates([quote(80, 2), quote(80, 3)])
+    counts = stage.counts()
+    assert (counts.quotes_waiting, counts.quotes_conflated) == (2, 2)
+    stage.finish()
+    assert [name for name, _ in stage.calls] == ["hold", "on_quote", "on_close", "on_connect", "on_quote"]
+    old, new = stage.delivered("on_quote")
+    assert (old.token, old.last_price, new.token, new.last_price) == ("81", 1.0, "80", 3.0)
+    assert new._before == EMPTY_STATE, "that a connection began can be seen of it"
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_callback_that_is_stuck_for_many_connections_costs_no_memory(left: int) -> None:
+    stage = Stage(max_pending=5)
+    stage.hold()
+    for number in range(500):
+        stage.dispatcher.put_updates([quote(token, number + 1) for token in range(10, 30)])
+        stage.dispatcher.put("on_connect")
+    for number in range(left):
+        stage.dispatcher.put_updates([quote(10, 1_000 + number)])
+    assert stage.counts().quotes_waiting == 20
+    assert len(stage.dispatcher._pending._queue) < 500 + 20 + 2_000
+    assert len(stage.dispatcher._pending) == 500 + 20
+    stage.finish()
+    assert len(stage.delivered("on_quote")) == 20
+    assert stage.counts().quotes_waiting == 0

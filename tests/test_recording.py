@@ -452,6 +452,54 @@ def test_fields_that_do_not_tell_the_day_get_the_date_too(client: FirstockWS, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["of-2026-2026-01-06.jsonl", "of-2026.jsonl"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("head", [False, True], ids=["inside", "at a beginning"])
+def test_what_was_begun_after_damage_is_read(
+    sim: Simulator, make_client: ClientMaker, tmp_path: Path, name: str, head: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / name
+    record(make_client(tokens=NIFTY), sim, path)
+    first = path.stat().st_size
+    record(make_client(tokens=NIFTY), sim, path)
+    good = path.read_bytes()
+    at = first if head else first // 2
+    # As after a power cut, in the first recording or in the first bytes of the second.
+    path.write_bytes(good[:at] + bytes(40) + good[at + 40 :])
+    third = record(make_client(tokens=NIFTY), sim, path)
+    replayed = play(path)
+    assert contents(third.calls) == contents(replayed.calls)[-len(contents(third.calls)) :]
+    assert [str(error) for error in replayed.of("on_error") if "has a gap" in str(error)]
+    recording = Replay(path)
+    assert recording.damage is not None
+    assert not recording.torn
+    assert "has a gap" in caplog.text
+    assert "cut off" not in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file can't be removed there")
+def test_a_file_that_is_removed_is_noticed_and_made_anew(
+    sim: Simulator, client: FirstockWS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY", 0.0)
+    path = tmp_path / "day.jsonl"
+    watched = Watched(client)
+    with Recorder(client, path) as recorder:
+        connect(client, sim)
+        tick(sim, watched, 3)
+        wait_until(lambda: path.exists() and path.stat().st_size)
+        path.unlink()
+
+        def back() -> bool:
+            sim.tick()
+            return path.exists() and path.stat().st_size > 0
+
+        wait_until(back)
+        assert "removed" in str(watched.wait("on_error")[0])
+        wait_until(lambda: recorder.stats.error is None)
+    client.close()
+    assert Replay(path).frames
+
+
 # --- trouble with the disk ---------------------------------------------------------------------------------------
 
 

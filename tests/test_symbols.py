@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +28,7 @@ from firstock_ws.symbols import Symbol, SymbolMaster
 from firstock_ws.symbols import source as source_module
 from firstock_ws.symbols.source import is_this_computer, next_due
 from firstock_ws.symbols.store import default_folder
+from firstock_ws.symbols.symbol import read_date
 from firstock_ws.symbols.table import BadFileError, Table
 from tests.conftest import ClientMaker
 from tests.support import DEADLINE, Watched, connect
@@ -379,6 +382,47 @@ def test_a_damaged_cache_is_downloaded_again(sim: Simulator, make_master: Master
     assert kept_files()["NSE.csv"].read_bytes() == good
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("checked_at", "NaN"), ("checked_at", "1e20"), ("server_ahead", "NaN"), ("etag", "5")]
+)
+def test_a_note_that_makes_no_sense_is_none(sim: Simulator, make_master: MasterMaker, name: str, value: str) -> None:
+    make_master().load("NSE")
+    note = kept_files()["NSE.json"]
+    note.write_text(json.dumps({**json.loads(note.read_text()), name: json.loads(value)}))
+    assert "NSE:RELINFRA-EQ" in make_master()
+    note.write_text("[" * 100_000)
+    assert "NSE:RELINFRA-EQ" in make_master()
+    assert sim.symbol_statuses == [200, 200, 200]
+
+
+def test_those_who_waited_for_a_mute_server_do_not_ask_it_again_in_turn(make_master: MasterMaker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        master = SymbolMaster(f"http://127.0.0.1:{mute.getsockname()[1]}/V1", timeout=0.5)
+        failures: list[str] = []
+        begun = threading.Barrier(8)
+
+        def ask() -> None:
+            begun.wait(DEADLINE)
+            try:
+                master.load("NSE")
+            except ServerError as error:
+                failures.append(str(error))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+        mute.settimeout(0)
+        asked = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                mute.accept()[0].close()
+                asked += 1
+    assert len(failures) == 8
+    assert asked < 8
+
+
 def test_a_folder_that_cannot_be_written_costs_only_the_cache(
     make_master: MasterMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -389,6 +433,13 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(
 
 
 # --- odd rows
+
+
+def test_a_row_ends_where_a_line_does_and_nowhere_else() -> None:
+    data = "exchange,token,tradingSymbol,companyName\nNSE,1,AAA-EQ,A\u2028B\x0bC\r\nNSE,2,BBB-EQ,B\rNSE,3,CCC-EQ,C\n"
+    table = Table("NSE", data.encode())
+    assert (len(table), table.skipped) == (3, 0)
+    assert read_date("29-SEP-99999999999999999999") is None
 
 
 def test_columns_are_read_by_name() -> None:

@@ -36,7 +36,9 @@ _JUMP = 1.5
 _FEED, _TRADED = STATE_NAMES.index("feed_time"), STATE_NAMES.index("last_trade_time")
 _DAY = 86_400
 _FAR = 10 * _DAY
-"""Seconds for which no exchange is shut: a time further ahead must be confirmed by another quote."""
+"""Seconds for which no exchange is shut: a quote with a time further ahead is ignored unless another confirms it."""
+_AHEAD = 60
+"""Seconds; a time that is further ahead does not end the bars of other instruments until another confirms it."""
 _SECONDS_LIMIT = 10**11
 
 
@@ -142,18 +144,21 @@ class BarBuilder:
         with self._lock:
             self._quotes += 1
             instrument = quote.instrument
-            if seen is None or (seen - self._now > _FAR and self._is_doubtful(instrument, seen)):
+            alone = seen is not None and seen - self._now > _AHEAD and self._stands_alone(instrument, seen)
+            if seen is None or (alone and seen - self._now > _FAR):
                 self._untimed += 1
                 return
             series = self._series.get(instrument)
+            # One instrument alone has nobody else's bars to spoil, and nobody who could confirm its time.
+            alone = alone and len(self._series) > (series is not None)
             if series is None:
                 series = self._series[instrument] = Series(instrument, self._grid, self._fill)
             if series.symbol is None:
                 series.symbol = getattr(quote, "symbol", None)
             closed: list[Bar] = []
             series.take(state, seen, traded, quote._before == EMPTY_STATE, closed)
-            wake = seen > self._now and self._move_clock(seen)
-            if seen - self._grace >= self._due:
+            wake = seen > self._now and not alone and self._move_clock(seen)
+            if not alone and seen - self._grace >= self._due:
                 self._close_until(seen - self._grace, closed)
             bar = series.bar
             due = bar.end if bar is not None else series.due()
@@ -166,12 +171,12 @@ class BarBuilder:
         if closed:
             self._deliver()
 
-    def _is_doubtful(self, instrument: str, seen: int) -> bool:
-        """Whether a time so far ahead stands alone: taken for the exchange's, it would end the bars of all."""
+    def _stands_alone(self, instrument: str, seen: int) -> bool:
+        """Whether nothing confirms a time so far ahead: taken for the exchange's, it would end the bars of all."""
         doubted, self._doubted = self._doubted, (instrument, seen)
         if self._now < 0:
             return False
-        return doubted is None or doubted == (instrument, seen) or abs(doubted[1] - seen) > _DAY
+        return doubted is None or doubted == (instrument, seen) or abs(doubted[1] - seen) > _AHEAD
 
     def on_close(self, code: int = 0, reason: str = "") -> None:
         """Do as `mark_gap` does; made to be a client's ``on_close``."""

@@ -42,7 +42,12 @@ def run_login(given: Mapping[str, str | None], profile: str | None, save_profile
     if parts.scheme == "http" and parts.hostname not in _HERE:
         _warn(f"{parts.hostname} is not this computer, and http:// is not encrypted: others can read along")
     found = gather(values)
-    session = login(found.user_id, found.password, found.totp, found.vendor_code, found.api_key, base_url=rest_url)
+    try:
+        session = login(
+            found.user_id, found.password, found.totp, found.vendor_code, found.api_key, base_url=rest_url
+        )
+    except ServerError as error:
+        raise ServerError(f"{error} The REST address is that of {parts.netloc.rpartition('@')[2]}.") from None
     access = Access(session, url, rest_url, datetime.now(IST).replace(microsecond=0))
     path = access.save()
     print(f"Logged in as {_name(access)} at {access.server}, until {clock(access.until or datetime.now(IST))}.")
@@ -67,7 +72,8 @@ def run_logout() -> int:
         said = "The session was dead already"
     except FirstockError as error:
         # Kept then: without its key nobody could end it before the night.
-        raise ServerError(f"still logged in: {error}") from None
+        forget = f"; to forget it here alone, delete {access.file}" if access.file is not None else ""
+        raise ServerError(f"still logged in: {error}{forget}") from None
     if access.file is not None:
         access.file.unlink(missing_ok=True)
         said += "; forgotten here"

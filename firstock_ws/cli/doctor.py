@@ -16,6 +16,7 @@ from firstock_ws.access import Access, check_addresses, find_access
 from firstock_ws.cli.checks import (
     FAIL,
     GOOD,
+    WARN,
     Finding,
     check_encoding,
     check_fast_path,
@@ -117,3 +118,6 @@ def _network(url: str, rest_url: str | None, access: Access | None) -> Iterator[
     refused = any(finding.status == FAIL for finding in [*stream, *(one for one in rest if one.name == "key")])
     if access is not None and not refused:
         yield from check_stream(access)
+    elif access is None:
+        what = "key, stream and first quote were not tried: there is no live session for this server"
+        yield Finding("not tried", WARN, what, "firstock-ws login, with the same --url and --rest-url")

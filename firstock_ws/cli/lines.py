@@ -104,7 +104,8 @@ def _values(event: Event, fields: Sequence[str] | None) -> dict[str, Any]:
     if isinstance(data, Quote):
         if fields is None:
             return data.to_dict()
-        chosen = {name: value_of(data, name, event.at) for name in fields}
+        whole = data.to_dict()
+        chosen = {name: whole.get(name, value_of(data, name, event.at)) for name in fields}
         return {"instrument": data.instrument, "symbol": data.symbol, **chosen}
     if isinstance(data, (OrderUpdate, PositionUpdate, OptionGreeks)):
         return data.to_dict()

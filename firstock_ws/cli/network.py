@@ -26,6 +26,7 @@ PATIENCE = 5.0
 FIRST_QUOTE = "NSE:26000"
 """The Nifty 50: what everybody may stream."""
 _CERTIFICATE_DAYS = 7
+_NO_SUCH_PATH = 404
 _CLOCK_GOOD, _CLOCK_BAD = 2.0, 25.0
 """Seconds; the header is cut to whole ones, and a TOTP lives thirty."""
 
@@ -154,6 +155,8 @@ def check_rest(rest_url: str, access: Access | None) -> list[Finding]:
     except FirstockError as error:
         return [Finding("rest", FAIL, str(error), "is --rest-url right?")]
     took = time.monotonic() - began
+    if answer.status == _NO_SUCH_PATH:
+        return [Finding("rest", FAIL, "no such path", "is --rest-url right?")]
     findings = [
         Finding("rest", FAIL, f"HTTP {answer.status}", "a fault of the broker's: try later")
         if answer.status >= 500

@@ -105,7 +105,7 @@ def _watch(
 
 def _figures(stats: RecorderStats) -> str:
     dropped = f", {stats.dropped:,} dropped" if stats.dropped else ", none dropped"
-    return f"{stats.frames:,} frames, {_size(stats.written)}{dropped}"
+    return f"{stats.frames:,} frame{'' if stats.frames == 1 else 's'}, {_size(stats.written)}{dropped}"
 
 
 def _size(count: int) -> str:

@@ -16,7 +16,7 @@ from firstock_ws.cli.output import choose_output
 from firstock_ws.cli.serving import refusals_shown, serve
 from firstock_ws.cli.serving import start as start_server
 from firstock_ws.client import FirstockWS
-from firstock_ws.errors import UsageError
+from firstock_ws.errors import RecordingError, UsageError
 from firstock_ws.models import IST
 from firstock_ws.recording import Replay
 from firstock_ws.tables.cells import check_fields
@@ -71,6 +71,8 @@ def run_replay(
             player.join()
     if player.failure is not None:
         raise player.failure
+    if recording.damage is not None:
+        raise RecordingError(f"{file} has a gap: {recording.damage}; a part of what came after it is missing")
     if recording.torn:
         print(f"firstock-ws: {file} ends early: it was cut off; what came before is good", file=sys.stderr)
     elif not client.stats.frames and (start or end):

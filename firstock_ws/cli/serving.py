@@ -48,8 +48,8 @@ def start(server: Server, *ports: int | None) -> None:
         server.start()
     except OSError as error:
         # The reason names the address that it is about.
-        named = " or ".join(str(port) for port in ports if port)
-        raise FirstockError(f"cannot listen on port {named or 'any'}: {error.strerror}") from None
+        named = " or ".join(f"port {port}" for port in ports if port) or "this address"
+        raise FirstockError(f"cannot listen on {named}: {error.strerror}") from None
 
 
 def serve(server: Server, lines: Sequence[str]) -> None:

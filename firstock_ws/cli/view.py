@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
 from typing import NamedTuple
 
 from rich.console import Console, Group, RenderableType
@@ -27,6 +28,7 @@ _EVENTS = 4
 """Latest events that are shown where there is room."""
 _FIRST_TO_GO = ("volume", "change_percent", "best_ask", "best_bid", "age", "change")
 """What a narrow terminal does without, in this order."""
+_ENDED = {"gave up": "gave up", "connecting": "ended before it was connected"}
 _STATES = {"connected": "green", "reconnecting": "yellow", "connecting": "yellow", "gave up": "red"}
 
 
@@ -51,14 +53,15 @@ def picture(
     quotes = board.in_order()
     others = [part for part in (_greeks(board), _orders(board), _positions(board)) if part.rows]
     # Quotes come first; the tables below share what they leave, and get half of a terminal that is full.
-    least = _FRAME + min(len(quotes), _FEWEST) + 1
+    heights = [_height(quote, fields or ()) for quote in quotes]
+    least = _FRAME + sum(heights[:_FEWEST]) + 1
     wanted = sum(len(part.rows) + _PART_FRAME for part in others)
     capacity = room - min(wanted, room // 2, max(0, room - least)) - _FRAME
-    rows = len(quotes) if len(quotes) <= capacity else max(0, capacity - 1)
+    rows = len(quotes) if sum(heights) <= capacity else _how_many(heights, capacity - 1)
     body: list[RenderableType] = []
     if rows:
         body.append(_quotes(quotes[:rows], fields, console, now))
-        room -= rows + _FRAME
+        room -= sum(heights[:rows]) + _FRAME
     if rows < len(quotes) and room > 0:
         text = f"and {len(quotes) - rows} more: make the terminal higher"
         body.append(Text(text, style="dim", no_wrap=True, overflow="ellipsis"))
@@ -74,6 +77,16 @@ def picture(
         body += [shown, Text()]
         room -= shown.row_count + _PART_FRAME
     return Group(*head, *body, *foot)
+
+
+def _height(quote: Quote, fields: Sequence[str]) -> int:
+    """Return the lines that the row of `quote` takes: the book is shown a level a line."""
+    return max([1, *(len(getattr(quote, name)) for name in fields if name in ("bids", "asks"))])
+
+
+def _how_many(heights: Sequence[int], lines: int) -> int:
+    """Return how many rows of these heights have room in so many lines."""
+    return sum(total <= lines for total in accumulate(heights))
 
 
 def _quotes(quotes: Sequence[Quote], fields: Sequence[str] | None, console: Console, now: datetime) -> Table:
@@ -151,8 +164,8 @@ def _position(position: PositionUpdate) -> list[RenderableType]:
         _text(position.trading_symbol or position.instrument),
         _text(position.product),
         f"{position.net_quantity or 0:,}",
-        _price(position.buy_average_price),
-        _price(position.sell_average_price),
+        _price(position.buy_average_price or position.day_buy_average_price),
+        _price(position.sell_average_price or position.day_sell_average_price),
         Text("" if realised is None else f"{realised:+,.2f}", style=style),
     ]
 
@@ -192,7 +205,7 @@ def _events(board: Board, count: int) -> list[Text]:
 def _status(board: Board, ended: bool) -> Text:
     style = _STATES.get(board.state, "")
     text = Text(no_wrap=True, overflow="ellipsis")
-    state = f"ended, was {board.state}" if ended else board.state
+    state = _ENDED.get(board.state, "ended") if ended else board.state
     text.append(f"● {state}", style=f"bold {style}")
     parts = [f"reconnects {board.reconnects}"]
     if board.last_at is not None:

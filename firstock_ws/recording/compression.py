@@ -10,8 +10,9 @@ from firstock_ws.errors import RecordingError
 
 SUFFIX = ".zst"
 LEVEL = 3
-_MAGIC = b"\x28\xb5\x2f\xfd"
+MAGIC = b"\x28\xb5\x2f\xfd"
 _LONGEST_HEAD = 18
+_PIECE = 65_536
 _DICTIONARY_SIZES = (0, 1, 2, 4)
 _CONTENT_SIZES = (0, 2, 4, 8)
 _REPEATED = 1
@@ -42,17 +43,35 @@ def last_whole_chunk(file: BinaryIO, size: int) -> tuple[int, int]:
 
     Only heads are read, nothing is decompressed.
     """
-    begin = end = 0
-    while (after := _chunk_end(file, end, size)) is not None:
-        begin, end = end, after
+    begin = end = at = 0
+    while 0 <= at < size:
+        after = _chunk_end(file, at, size)
+        if after is not None:
+            begin, end, at = at, after, after
+        else:
+            # Damaged, perhaps: what comes after that is good must not be taken for a torn tail.
+            at = _next_chunk(file, at + 1)
     return begin, end
+
+
+def _next_chunk(file: BinaryIO, at: int) -> int:
+    """Return where a chunk seems to begin, at `at` or after it; -1 for nowhere."""
+    file.seek(at)
+    rest = b""
+    while piece := file.read(_PIECE):
+        found = (rest + piece).find(MAGIC)
+        if found >= 0:
+            return at + found
+        rest = (rest + piece)[1 - len(MAGIC) :]
+        at = file.tell() - len(rest)
+    return -1
 
 
 def _chunk_end(file: BinaryIO, at: int, size: int) -> int | None:
     """Return where the chunk that begins at `at` ends, None if it is torn or none; RFC 8878, section 3.1.1."""
     file.seek(at)
     head = file.read(_LONGEST_HEAD)
-    if len(head) < 6 or not head.startswith(_MAGIC):
+    if len(head) < 6 or not head.startswith(MAGIC):
         return None
     flags = head[4]
     single, checksum = flags >> 5 & 1, flags >> 2 & 1

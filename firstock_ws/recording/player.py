@@ -10,7 +10,7 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.client import FirstockWS
 from firstock_ws.connection.refusals import ABNORMAL
 from firstock_ws.dispatch import Dispatcher
-from firstock_ws.errors import RecordingError, UsageError
+from firstock_ws.errors import FirstockError, RecordingError, UsageError
 from firstock_ws.feed.feed import Feed
 from firstock_ws.protocol import SUBSCRIBE, UNSUBSCRIBE
 from firstock_ws.recording.format import Record, Snapshot, event_args, read_snapshot
@@ -131,6 +131,11 @@ class Player:
                 self._play_other(record)
             except (ValueError, LookupError, TypeError, AttributeError):
                 raise _senseless(record) from None
+        self._dispatcher.drain()
+
+    def report(self, error: FirstockError) -> None:
+        """Tell the user of something wrong with the recording."""
+        self._dispatcher.put("on_error", error)
         self._dispatcher.drain()
 
     def _play_other(self, record: Record) -> None:

@@ -15,7 +15,7 @@ from firstock_ws import protocol
 from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.client import FirstockWS
-from firstock_ws.errors import FrameError, UsageError
+from firstock_ws.errors import FrameError, RecordingError, UsageError
 from firstock_ws.feed.feed import frame_reader
 from firstock_ws.instruments import Tokens
 from firstock_ws.models import IST
@@ -42,6 +42,7 @@ class _Summary(NamedTuple):
     instruments: frozenset[str]
     gaps: int
     torn: bool
+    damage: str | None
 
 
 class Replay:
@@ -103,6 +104,14 @@ class Replay:
         """Whether the file ends in the middle of something, as after a crash; what comes before that is played."""
         return self._read_through().torn
 
+    @property
+    def damage(self) -> str | None:
+        """Where the file is damaged first, in words; None if it is not, or just torn at its end.
+
+        What comes after that is left out, up to where a recorder began anew: quotes can't be merged over a gap.
+        """
+        return self._read_through().damage
+
     def _read_through(self) -> _Summary:
         if self._summary is None:
             reader, read_frame = Reader(self.path), frame_reader()
@@ -118,7 +127,9 @@ class Replay:
                     instruments.update(found)
                 elif record.kind == "recording":
                     instruments.update(record.values["quotes"])
-            self._summary = _Summary(moment_of(wall), frames, frozenset(instruments), gaps, reader.torn)
+            self._summary = _Summary(
+                moment_of(wall), frames, frozenset(instruments), gaps, reader.torn, reader.damage
+            )
         return self._summary
 
     def run(
@@ -144,7 +155,7 @@ class Replay:
         for name, callback in callbacks.items():
             setattr(client, name, callback)
         self.client = client
-        _play(iter(self), player, _Pace(factor, player.stop), first, last)
+        _play(Reader(self.path), player, _Pace(factor, player.stop), first, last)
         return self
 
     def to_frame(self, instruments: Tokens | None = None, fields: Sequence[str] | None = None) -> pandas.DataFrame:
@@ -249,10 +260,10 @@ class _Pace:
             self._stop.wait(min(left, _SLICE))
 
 
-def _play(records: Iterator[Record], player: Player, pace: _Pace, first: int | None, last: int | None) -> None:
+def _play(reader: Reader, player: Player, pace: _Pace, first: int | None, last: int | None) -> None:
     closed, begun = False, first is None
     try:
-        for record in records:
+        for record in reader:
             if last is not None and record.wall > last:
                 break
             if not begun and first is not None and record.wall < first:
@@ -266,6 +277,8 @@ def _play(records: Iterator[Record], player: Player, pace: _Pace, first: int | N
                 break
             player.play(record)
         closed = player.stop.is_set()
+        if reader.damage is not None and not closed:
+            player.report(RecordingError(f"the recording has a gap: {reader.damage}; a part is missing"))
     except KeyboardInterrupt:
         logger.info("Ctrl-C: the replay ends")
         closed = True

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.errors import RecordingError
-from firstock_ws.recording.compression import is_compressed, zstandard
+from firstock_ws.recording.compression import MAGIC, is_compressed, zstandard
 from firstock_ws.recording.format import Record, check_head, decode, read_snapshot
 
 logger = get_logger("firstock_ws.recording")
@@ -22,6 +22,9 @@ LONGEST_LINE = 256 * 2**20
 class Reader:
     """One reading of a file, from its beginning to its end or to where it is torn.
 
+    Where it is damaged in the middle, what follows is left out up to where a recorder began anew: quotes could not
+    be merged over what is missing.
+
     Threads: one thread at a time.
     """
 
@@ -34,6 +37,9 @@ class Reader:
         self._zstandard = zstandard() if is_compressed(path) else None
         self.torn = False
         """Whether the file ended in the middle of something: what came before it was read."""
+        self.damage: str | None = None
+        """Where it is damaged first, in words, other than by an end that was torn off; None for nowhere."""
+        self._skipping = False
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records.
@@ -50,18 +56,24 @@ class Reader:
 
     def _records(self, file: BinaryIO) -> Iterator[Record]:
         count = 0
-        for text in self._lines(file):
+        for number, text in enumerate(self._lines(file), start=1):
             try:
                 record = decode(text)
                 if not count or record.kind == "recording":
                     check_head(record)
                 if record.kind == "recording":
                     read_snapshot(record)
+                    self._skipping = False
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                self._tear(f"line {count + 1} is damaged")
-                break
-            count += 1
-            yield record
+                self._skip(f"line {number} is damaged")
+                if not count:
+                    break
+                continue
+            if not self._skipping:
+                count += 1
+                yield record
+        if self._skipping:
+            self.torn = True
         if not count:
             # Also a file of which only the first moment, before anything was whole, got to the disk.
             why = "it holds no whole line of one" if self.torn else "it is empty"
@@ -96,8 +108,12 @@ class Reader:
                 try:
                     plain = chunk.decompress(data)
                 except library.ZstdError:
-                    self._tear(f"it is damaged, about {file.tell()} bytes after its beginning")
-                    return
+                    self._skip(f"it is damaged, about {file.tell()} bytes after its beginning")
+                    chunk, begun = library.ZstdDecompressor().decompressobj(), False
+                    data = _from_next_chunk(file, data)
+                    # What there was of a line must not become one with what comes.
+                    yield b"\n"
+                    continue
                 begun, data = True, b""
                 if plain:
                     yield plain
@@ -107,7 +123,24 @@ class Reader:
         if begun:
             self._tear("its last chunk is not whole")
 
+    def _skip(self, why: str) -> None:
+        if not self._skipping:
+            self._skipping = True
+            self.damage = self.damage or why
+            logger.warning("the recording %s has a gap: %s", self._path, why)
+
     def _tear(self, why: str) -> None:
         if not self.torn:
             self.torn = True
             logger.warning("the recording %s ends early: %s; what comes before that is good", self._path, why)
+
+
+def _from_next_chunk(file: BinaryIO, data: bytes) -> bytes:
+    """Return `data`, or what follows it in `file`, from where the next chunk begins; nothing for none."""
+    data = data[1:]
+    while (at := data.find(MAGIC)) < 0:
+        more = file.read(_PIECE)
+        if not more:
+            return b""
+        data = data[1 - len(MAGIC) :] + more
+    return data[at:]

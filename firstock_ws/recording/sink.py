@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.errors import RecordingError
-from firstock_ws.recording.compression import LEVEL, is_compressed, last_whole_chunk, zstandard
+from firstock_ws.recording.compression import LEVEL, MAGIC, is_compressed, last_whole_chunk, zstandard
 from firstock_ws.recording.reading import Reader
 
 logger = get_logger("firstock_ws.recording")
@@ -82,6 +83,19 @@ class Sink:
         number = self._number()
         if number is not None:
             getattr(os, "fdatasync", os.fsync)(number)
+        if self.gone:
+            raise FileNotFoundError(errno.ENOENT, "the file was removed or moved away")
+
+    @property
+    def gone(self) -> bool:
+        """Whether what is written would not be found under the file's name any more."""
+        number = self._number()
+        if number is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(number), os.stat(self.path))
+        except OSError:
+            return True
 
     def _number(self) -> int | None:
         try:
@@ -124,7 +138,7 @@ class Sink:
         """Whether a recorder that was killed in its first second may have left this."""
         self._file.seek(0)
         begin = self._file.read(4)
-        return begin == (b"\x28\xb5\x2f\xfd" if is_compressed(self.path) else b'{"t"')[: len(begin)]
+        return begin == (MAGIC if is_compressed(self.path) else b'{"t"')[: len(begin)]
 
     def _good_end(self, size: int) -> int:
         if not is_compressed(self.path):

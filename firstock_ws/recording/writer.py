@@ -281,7 +281,7 @@ class Writer:
     def _begin(self, start: Start, batch: _Batch) -> None:
         batch.begin(start)
         self._skipping = False
-        if self._sink is not None and self._sink.path == start.path:
+        if self._sink is not None and self._sink.path == start.path and not self._sink.gone:
             return
         if self._sink is not None:
             self._sink.close()

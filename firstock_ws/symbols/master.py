@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from firstock_ws.errors import UnknownSymbolError
+from firstock_ws.errors import ServerError, UnknownSymbolError
 from firstock_ws.models import IST
 from firstock_ws.protocol import API_URL, check_rest_url
 from firstock_ws.symbols.chains import Chain, Expiry, Strikes, check_expiry, check_option_type, check_strikes
@@ -95,6 +95,7 @@ class SymbolMaster:
         self._changed = threading.Condition()
         self._loaded: dict[str, Loaded] = {}
         self._loading: set[str] = set()
+        self._failures: dict[str, ServerError | None] = {}
 
     # --- files ---------------------------------------------------------------------------------------------
 
@@ -133,20 +134,30 @@ class SymbolMaster:
         return max((file.age for file in self.files.values()), default=None)
 
     def _file(self, name: str, *, refresh: bool = False) -> Loaded:
+        waited = False
         with self._changed:
             while True:
                 held = self._loaded.get(name)
                 if held is not None and not refresh and time.time() < held.due:
                     return held
                 if name not in self._loading:
+                    failure = self._failures.get(name) if waited else None
+                    if failure is not None:
+                        # Of the call that was waited for: asking the same again would take as long.
+                        raise ServerError(str(failure))
                     break
+                waited = True
                 self._changed.wait()
             self._loading.add(name)
-        loaded = None
+        loaded = failed = None
         try:
             loaded = self._source.load(name, held, ask=refresh)
+        except ServerError as error:
+            failed = error
+            raise
         finally:
             with self._changed:
+                self._failures[name] = failed
                 if loaded is not None:
                     self._loaded[name] = loaded
                 self._loading.discard(name)

@@ -9,7 +9,7 @@ import re
 import tempfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from firstock_ws._secrets import get_logger
 
@@ -17,6 +17,10 @@ logger = get_logger("firstock_ws.symbols")
 
 CACHE_VARIABLE = "FIRSTOCK_WS_CACHE_DIR"
 """Environment variable that names another folder than the user's cache."""
+
+
+_LATEST = 1e11
+"""Epoch seconds; no clock shows a later time."""
 
 
 class Version(NamedTuple):
@@ -50,6 +54,17 @@ def default_folder() -> Path:
     return Path(user_cache_dir("firstock-ws", appauthor=False))
 
 
+def _version_of(note: dict[str, Any]) -> Version:
+    """Return what a note says; raise ValueError where that makes no sense."""
+    checked_at, server_ahead = float(note["checked_at"]), float(note["server_ahead"])
+    marks = note["etag"], note["last_modified"]
+    if not (0 <= checked_at < _LATEST and abs(server_ahead) < _LATEST):
+        raise ValueError("a time that is none")
+    if not all(mark is None or isinstance(mark, str) for mark in marks):
+        raise ValueError("a mark that is no text")
+    return Version(checked_at, server_ahead, *marks)
+
+
 class Store:
     """The files of one server. What was read and can't be trusted is said to be so; writing never raises.
 
@@ -71,12 +86,10 @@ class Store:
             return None
         try:
             note = json.loads((self._folder / f"{name}.json").read_bytes())
-            version = Version(
-                float(note["checked_at"]), float(note["server_ahead"]), note["etag"], note["last_modified"]
-            )
+            version = _version_of(note)
             if note["checksum"] == _checksum(data):
                 return Stored(data, version, whole=True)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             logger.debug("the note on the symbol file %s is missing or makes no sense", name)
         return Stored(data, Version(written), whole=False)
 

@@ -142,7 +142,7 @@ def read_number(text: str | None) -> float | None:
     """Return the number that `text` is, None for no number."""
     try:
         number = float(text) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None
 

@@ -53,7 +53,8 @@ class Table:
         self.markets: dict[str, Market] = {}
         self.skipped = 0
         text = data.decode("utf-8-sig", errors="replace")
-        lines = text.splitlines()
+        # Not splitlines(), for which a row also ends at characters that may be in a name.
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
         if not text.strip():
             raise BadFileError("it is empty")
         if len(lines[0]) > _LONGEST_HEAD:
