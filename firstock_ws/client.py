@@ -124,8 +124,8 @@ class FirstockWS(Looking):
                 dead though pings are answered; None for never. In the hours without trading silence is normal.
             max_message_size: bytes, by default 1 MiB; a server that sends a larger message breaks the protocol and
                 is left.
-            max_pending: quotes that may wait for a slow callback, by default 10,000, before only the newest of each
-                instrument is kept. Orders, positions and lifecycle events are always kept.
+            max_pending: quotes that may wait for a slow callback, by default 10,000, before only the newest of
+                each instrument is kept. Orders, positions and lifecycle events are always kept.
             fast_path: whether to read frames past websocket-client, and decode them with msgspec if it is
                 installed. Turn it off should a new version of either misbehave; so does the environment variable
                 ``FIRSTOCK_WS_FAST_PATH=0``. The stream then takes several times the CPU, and is else the same.
