@@ -43,7 +43,8 @@ class Callbacks:
     """A connection that was up has ended; once for each `on_connect`.
 
     Args:
-        code: the WebSocket close code: 1000 after ``close()``, 1006 when the server sent none.
+        code: the WebSocket close code: 1000 after ``close()``, and when the server or we ended it in good order,
+            as for a key that died: look at ``client.state``. 1006 when the server sent none.
         reason: the server's words, or ours for what was seen.
     """
 

@@ -55,8 +55,8 @@ class FirstockWS(Looking):
     then, so that a cell which is run again leaves no session behind: keep it in a variable.
 
     Threads: every method and property may be used from any thread, and from inside a callback (but for
-    `connect` and `run_forever`); a signal handler may call `close` alone. All that threads share has its owner
-    below.
+    `connect` and `run_forever`); a signal handler may call `close` alone. Callbacks run on one thread of the
+    client's own.
     """
 
     def __init__(
@@ -113,7 +113,8 @@ class FirstockWS(Looking):
             reconcile_interval: seconds between two readings of the books while connected; None to read them after
                 each connect only.
             reconnect: whether to try again by itself after a connection was lost or could not be opened.
-            reconnect_max_tries: failed tries in a row before giving up; None for no limit.
+            reconnect_max_tries: retries in a row that may fail before giving up: with 3 there are four tries in
+                all; None for no limit.
             reconnect_max_delay: longest wait between two tries, seconds.
             connect_timeout: seconds for one try from dialling to the server's word on the key.
             io_timeout: seconds that a send, or the rest of a frame that has begun, may take.
@@ -121,9 +122,10 @@ class FirstockWS(Looking):
             ping_timeout: seconds that it has to say anything after a ping, before the connection counts as dead.
             stale_after: seconds without data, while anything is subscribed, after which the connection counts as
                 dead though pings are answered; None for never. In the hours without trading silence is normal.
-            max_message_size: bytes; a server that sends a larger message breaks the protocol and is left.
-            max_pending: quotes that may wait for a slow callback before only the newest of each instrument is
-                kept. Orders, positions and lifecycle events are always kept.
+            max_message_size: bytes, by default 1 MiB; a server that sends a larger message breaks the protocol and
+                is left.
+            max_pending: quotes that may wait for a slow callback, by default 10,000, before only the newest of
+                each instrument is kept. Orders, positions and lifecycle events are always kept.
             fast_path: whether to read frames past websocket-client, and decode them with msgspec if it is
                 installed. Turn it off should a new version of either misbehave; so does the environment variable
                 ``FIRSTOCK_WS_FAST_PATH=0``. The stream then takes several times the CPU, and is else the same.

@@ -30,7 +30,7 @@ class FirstockError(Exception):
 
 
 class UsageError(FirstockError):
-    """A call that makes no sense now, for example ``connect()`` on a client that is connected."""
+    """A call that makes no sense now, for example ``connect()`` in a callback."""
 
 
 class ConnectError(FirstockError):

@@ -228,7 +228,7 @@ class Reconciler:
         if failure is not None and tell and gap is not None:
             error = ReconcileError(
                 f"order and position updates since {gap:%H:%M:%S} may be missing, the books could not be read: "
-                f"{failure}; Stats.gap_since tells when they could be"
+                f"{failure}; Stats.gap_since is None again when they have been"
             )
             error.__cause__ = failure
             self._report(error)

@@ -41,8 +41,8 @@ class Stats:
     reconcile_failures: int
     """Times that they could not be read."""
     gap_since: datetime | None
-    """Since when order and position updates may be missing, IST; None when the books have been read since the last
-    time the connection was down, or when ``reconcile`` is off."""
+    """Since when order and position updates may be missing, IST. None again after two readings of the books, 2 s
+    apart, since the last connect; set again when a later reading fails. None when ``reconcile`` is off."""
     option_greeks: int
     """Option greeks received; conflated like quotes when the callbacks are slow."""
     unknown_frames: int

@@ -42,7 +42,13 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
 
-    client = FirstockWS(user_id, jkey, url=os.environ.get("FIRSTOCK_URL") or V1_URL, tokens=TOKENS)
+    client = FirstockWS(
+        user_id,
+        jkey,
+        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
+        tokens=TOKENS,
+    )
     # The end of the block closes the bars that are not over yet.
     with bars.attach(client):
         try:

@@ -38,8 +38,15 @@ def main() -> int:
         print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
         return 2
 
+    client = FirstockWS(
+        user_id,
+        jkey,
+        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
+        tokens=TOKENS,
+    )
     # The end of the block closes the connection, also after an exception.
-    with FirstockWS(user_id, jkey, url=os.environ.get("FIRSTOCK_URL") or V1_URL, tokens=TOKENS) as client:
+    with client:
         try:
             client.connect()
             end = time.monotonic() + seconds

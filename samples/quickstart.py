@@ -37,6 +37,7 @@ def main() -> int:
         user_id=user_id,
         jkey=jkey,
         url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
         tokens=["NSE:26000", "NSE:2885"],
     )
     client.on_quote = show_quote

@@ -9,7 +9,7 @@ Against the simulator, which needs no account: run ``firstock-ws simulate`` in a
 
 Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
 login, leave FIRSTOCK_URL unset, and run ``python record_day.py day.jsonl``. A name that ends in ``.jsonl.zst``
-gives a much smaller file; it needs ``pip install "firstock-ws[record]"``.
+gives a much smaller file; it needs ``pip install ".[record]"`` in the project's folder.
 """
 
 import os
@@ -43,7 +43,13 @@ def main() -> int:
         print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
         return 2
     path = sys.argv[1] if len(sys.argv) > 1 else "day.jsonl"
-    client = FirstockWS(user_id, jkey, url=os.environ.get("FIRSTOCK_URL") or V1_URL, tokens=TOKENS)
+    client = FirstockWS(
+        user_id,
+        jkey,
+        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
+        tokens=TOKENS,
+    )
     client.on_reconnect = lambda attempt, delay: print(
         f"not connected, try {attempt} in {delay:.1f} s", flush=True
     )

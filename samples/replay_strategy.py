@@ -27,7 +27,13 @@ class Moves(FirstockWS):
     """Prints a line for each move of `STEP` percent."""
 
     def __init__(self, user_id: str, jkey: str) -> None:
-        super().__init__(user_id, jkey, url=os.environ.get("FIRSTOCK_URL") or V1_URL, tokens=SHARES)
+        super().__init__(
+            user_id,
+            jkey,
+            url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+            rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
+            tokens=SHARES,
+        )
         self.marks: dict[str, float] = {}
         self.lines = 0
 

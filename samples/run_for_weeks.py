@@ -69,7 +69,9 @@ class WeeksLong(FirstockWS):
             except (OSError, UsageError) as error:
                 logger.info("no saved session: %s", error)
         user_id, password, secret, vendor_code, api_key = (os.environ[f"FIRSTOCK_{name}"] for name in NEEDED)
-        session = login(user_id, password, pyotp.TOTP(secret).now(), vendor_code, api_key, base_url=REST_URL)
+        # pyotp refuses secrets of 16 letters. An "A" is five zero bits, which HMAC would add itself: same digits.
+        totp = pyotp.TOTP(secret.ljust(24, "A")).now()
+        session = login(user_id, password, totp, vendor_code, api_key, base_url=REST_URL)
         session.save(SESSION_FILE)
         self.key_refused = False
         logger.info("logged in as %s", session.user_id)

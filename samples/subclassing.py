@@ -25,8 +25,14 @@ class MoveWatcher(FirstockWS):
     The mark is the first price seen, and moves to the price of each line.
     """
 
-    def __init__(self, user_id: str, jkey: str, url: str, paise: int) -> None:
-        super().__init__(user_id, jkey, url=url, tokens=INDEX)
+    def __init__(self, user_id: str, jkey: str, paise: int) -> None:
+        super().__init__(
+            user_id,
+            jkey,
+            url=os.environ.get("FIRSTOCK_URL") or V1_URL,
+            rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
+            tokens=INDEX,
+        )
         self.paise = paise
         # No lock: all callbacks come from one thread, one at a time.
         self.marks: dict[str, float] = {}
@@ -62,7 +68,7 @@ def main() -> int:
         print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
         return 2
     try:
-        MoveWatcher(user_id, jkey, os.environ.get("FIRSTOCK_URL") or V1_URL, paise=100).run_forever()
+        MoveWatcher(user_id, jkey, paise=100).run_forever()
     except FirstockError as error:
         print(f"Gave up: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
 """How to test a strategy: the real client, real sockets, and a simulated broker that does what the test says.
 
-    pip install "firstock-ws[demo]" pytest
+    pip install ".[demo]" pytest  # in the project's folder
     pytest test_strategy.py
 
 The strategy stands in the same file, to have it all on one page; yours is imported. Nothing here sleeps: each test

@@ -16,7 +16,7 @@ from tests.test_samples import KEY, PATIENCE, SAMPLES, USER_ID, Sample, environm
 
 SECRETS = {
     "FIRSTOCK_PASSWORD": "a-password-to-hide",
-    "FIRSTOCK_TOTP_SECRET": "JBSWY3DPEHPK3PXPJBSWY3DP",
+    "FIRSTOCK_TOTP_SECRET": "JBSWY3DPEHPK3PXP",
     "FIRSTOCK_API_KEY": "an-api-key-to-hide",
 }
 

@@ -6,12 +6,14 @@ import re
 import shlex
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import firstock_ws
-from firstock_ws import FirstockError, FirstockWS, cli
+from firstock_ws import FirstockError, FirstockWS, Session, cli
 from firstock_ws.callbacks import CALLBACK_NAMES
+from firstock_ws.cli.credentials import six_digits
 from firstock_ws.simulator import Simulator
 from tests.support import DEADLINE, KEY, wait_until
 
@@ -47,6 +49,26 @@ def test_the_first_program(sim: Simulator, capfd: pytest.CaptureFixture[str]) ->
 def test_the_login_program_compiles() -> None:
     assert " login(" in block("fresh_key")
     compile(block("import logging") + block("fresh_key"), "README.md", "exec")
+
+
+def test_the_login_program_takes_a_secret_of_16_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = block("fresh_key").partition("\n\nclient =")[0]
+    given: list[str] = []
+
+    def login(user_id: str, password: str, totp: str, vendor_code: str, api_key: str) -> Session:
+        given.append(totp)
+        return Session("AB1234", KEY)
+
+    for name in ("PASSWORD", "VENDOR_CODE", "API_KEY"):
+        monkeypatch.setenv(f"FIRSTOCK_{name}", "any-word-at-all")
+    monkeypatch.setenv("FIRSTOCK_TOTP_SECRET", "JBSWY3DPEHPK3PXP")
+    monkeypatch.setattr(firstock_ws, "login", login)
+    names: dict[str, Any] = {}
+    exec(compile(program, "README.md", "exec"), names)
+    # The digits may change in between.
+    before = six_digits("JBSWY3DPEHPK3PXP")
+    assert names["fresh_key"]() == KEY
+    assert given[0] in (before, six_digits("JBSWY3DPEHPK3PXP"))
 
 
 @pytest.mark.slow

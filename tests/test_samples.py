@@ -152,6 +152,14 @@ def move(sim: Simulator, instrument: str, paise: int) -> str:
     return str((last + paise) / 100)
 
 
+def test_every_sample_that_connects_can_be_given_the_rest_address() -> None:
+    for path in SAMPLES.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert text.count('environ.get("FIRSTOCK_URL")') == text.count('environ.get("FIRSTOCK_REST_URL")'), (
+            path.name
+        )
+
+
 @needs_sigint
 @pytest.mark.parametrize("url", ["url", "url_v2"])
 def test_quickstart_prints_quotes_orders_and_positions(

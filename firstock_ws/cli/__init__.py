@@ -1,7 +1,7 @@
 """The command line, ``firstock-ws``. Typer reads it; what it asks for is run here.
 
 Exit codes: 0 done, 1 failed, 2 wrong use or something to install, 3 not logged in or refused by the broker,
-130 Ctrl-C.
+130 Ctrl-C (but for ``simulate``, ``demo`` and ``replay --port``, which end with 0).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 CODES = (
     "Exit codes: 0 done, 1 failed, 2 wrong use or something to install, 3 not logged in or refused by the broker, "
-    "130 Ctrl-C."
+    "130 Ctrl-C (but for simulate, demo and replay --port, which end with 0)."
 )
 _Seconds = Annotated[
     float | None, typer.Option("--seconds", callback=not_negative, metavar="N", help="End after so many seconds.")

@@ -29,7 +29,8 @@ class Session:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the session to a file that only its owner can read (mode 0600), in place of what was there.
 
-        Nothing is ever written to disk but by this call. The file holds the jKey: whoever reads it can trade.
+        No secret is written to disk but by this call and ``firstock-ws login``. The file holds the jKey:
+        whoever reads it can trade.
 
         Raises:
             OSError: the file can't be written.
