@@ -96,7 +96,14 @@ def test_no_session(broker: Simulator, capsys: pytest.CaptureFixture[str]) -> No
     assert "firstock-ws login" in report.checks["session"]["advice"]
     assert report.status("rest") == "ok"
     assert not {"key", "stream", "sessions"} & set(report.checks)
+    assert report.status("not tried") == "warn"
     assert broker.rest_requests == ["orderBook"]
+
+
+def test_a_rest_address_that_leads_nowhere(broker: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    report = Report(capsys, "--url", broker.url, "--rest-url", broker.rest_url.replace("/V1", "/nowhere"))
+    assert report.failed() == ["rest"]
+    assert "--rest-url" in report.checks["rest"]["advice"]
 
 
 @pytest.mark.usefixtures("_session")

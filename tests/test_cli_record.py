@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from firstock_ws import FirstockWS, Replay, cli
 from firstock_ws.simulator import Simulator
@@ -92,6 +93,18 @@ def test_a_recording_that_was_cut_off_is_said_to_be(recording: Path, capsys: pyt
     recording.write_bytes(recording.read_bytes()[:-10])
     assert cli.main(["replay", str(recording), "--speed", "max"]) == 0
     assert "ends early" in capsys.readouterr().err
+
+
+def test_a_recording_that_is_damaged_is_said_to_be(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = list(Replay(recording))
+    plain = recording.with_name("plain.jsonl")
+    with zstandard.open(recording, "rb") as file:
+        lines = file.read().splitlines(keepends=True)
+    plain.write_bytes(b"".join([*lines[: len(records) // 2], b'{"garbage\n', *lines[len(records) // 2 :]]))
+    assert cli.main(["replay", str(plain), "--speed", "max"]) == 1
+    out, err = capsys.readouterr()
+    assert "the recording has a gap" in out
+    assert f"line {len(records) // 2 + 1} is damaged" in err
 
 
 def test_a_replay_from_a_time_on(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:

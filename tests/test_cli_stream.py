@@ -304,14 +304,15 @@ def full_board(sim: Simulator, make_client: ClientMaker) -> Board:
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 200])
 @pytest.mark.parametrize("rows", [5, 10, 16, 24, 50, 100])
-def test_the_view_fits_any_terminal(columns: int, rows: int, full_board: Board) -> None:
+@pytest.mark.parametrize("fields", [None, ["last_price", "bids", "best_ask"]], ids=["usual", "book"])
+def test_the_view_fits_any_terminal(columns: int, rows: int, fields: list[str] | None, full_board: Board) -> None:
     console = Console(file=StringIO(), width=columns, height=rows, force_terminal=True, legacy_windows=False)
-    lines = console.render_lines(picture(full_board, console), pad=False)
+    lines = console.render_lines(picture(full_board, console, fields), pad=False)
     text = ["".join(segment.text for segment in line) for line in lines]
     assert len(text) <= rows
     assert max(map(len, text)) <= columns
     assert text[-1].startswith("● connected"), text
-    assert any("NSE:1029" in line for line in text) or rows < 10
+    assert any("NSE:1029" in line for line in text) or (rows < 10 if fields is None else rows < 24 or columns < 60)
 
 
 def test_the_view_shows_everything_where_there_is_room(full_board: Board) -> None:

@@ -455,19 +455,25 @@ def test_fields_that_do_not_tell_the_day_get_the_date_too(client: FirstockWS, tm
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("head", [False, True], ids=["inside", "at a beginning"])
 def test_what_was_begun_after_damage_is_read(
-    sim: Simulator, make_client: ClientMaker, tmp_path: Path, name: str, head: bool, caplog: pytest.LogCaptureFixture
+    sim: Simulator,
+    make_client: ClientMaker,
+    tmp_path: Path,
+    name: str,
+    head: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / name
     record(make_client(tokens=NIFTY), sim, path)
     first = path.stat().st_size
     record(make_client(tokens=NIFTY), sim, path)
     good = path.read_bytes()
-    at = first if head else first // 2
     # As after a power cut, in the first recording or in the first bytes of the second.
+    at = first if head else good.index(b"\n" if name == NAMES[0] else b"", first // 2) + 1
     path.write_bytes(good[:at] + bytes(40) + good[at + 40 :])
     third = record(make_client(tokens=NIFTY), sim, path)
     replayed = play(path)
-    assert contents(third.calls) == contents(replayed.calls)[-len(contents(third.calls)) :]
+    told = [call for call in contents(replayed.calls) if call[0] != "on_error"]
+    assert told[-len(contents(third.calls)) :] == contents(third.calls)
     assert [str(error) for error in replayed.of("on_error") if "has a gap" in str(error)]
     recording = Replay(path)
     assert recording.damage is not None

@@ -385,7 +385,9 @@ def test_a_damaged_cache_is_downloaded_again(sim: Simulator, make_master: Master
 @pytest.mark.parametrize(
     ("name", "value"), [("checked_at", "NaN"), ("checked_at", "1e20"), ("server_ahead", "NaN"), ("etag", "5")]
 )
-def test_a_note_that_makes_no_sense_is_none(sim: Simulator, make_master: MasterMaker, name: str, value: str) -> None:
+def test_a_note_that_makes_no_sense_is_none(
+    sim: Simulator, make_master: MasterMaker, name: str, value: str
+) -> None:
     make_master().load("NSE")
     note = kept_files()["NSE.json"]
     note.write_text(json.dumps({**json.loads(note.read_text()), name: json.loads(value)}))
@@ -436,7 +438,9 @@ def test_a_folder_that_cannot_be_written_costs_only_the_cache(
 
 
 def test_a_row_ends_where_a_line_does_and_nowhere_else() -> None:
-    data = "exchange,token,tradingSymbol,companyName\nNSE,1,AAA-EQ,A\u2028B\x0bC\r\nNSE,2,BBB-EQ,B\rNSE,3,CCC-EQ,C\n"
+    data = (
+        "exchange,token,tradingSymbol,companyName\nNSE,1,AAA-EQ,A\u2028B\x0bC\r\nNSE,2,BBB-EQ,B\rNSE,3,CCC-EQ,C\n"
+    )
     table = Table("NSE", data.encode())
     assert (len(table), table.skipped) == (3, 0)
     assert read_date("29-SEP-99999999999999999999") is None

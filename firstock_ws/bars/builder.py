@@ -36,7 +36,7 @@ _JUMP = 1.5
 _FEED, _TRADED = STATE_NAMES.index("feed_time"), STATE_NAMES.index("last_trade_time")
 _DAY = 86_400
 _FAR = 10 * _DAY
-"""Seconds for which no exchange is shut: a quote with a time further ahead is ignored unless another confirms it."""
+"""Seconds for which no exchange is shut: a quote from further ahead is ignored, unless another confirms it."""
 _AHEAD = 60
 """Seconds; a time that is further ahead does not end the bars of other instruments until another confirms it."""
 _SECONDS_LIMIT = 10**11

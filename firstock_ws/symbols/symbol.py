@@ -142,7 +142,7 @@ def read_number(text: str | None) -> float | None:
     """Return the number that `text` is, None for no number."""
     try:
         number = float(text) if text else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
     return number if number is not None and math.isfinite(number) else None
 
@@ -161,5 +161,5 @@ def read_date(text: str) -> date | None:
         if len(parts) == 3 and parts[1] in _MONTHS:
             return date(int(parts[2]), _MONTHS.index(parts[1]) + 1, int(parts[0]))
         return date.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
