@@ -271,6 +271,9 @@ def test_after_a_crash_the_file_is_gone_on_with(
         assert contents(play(path).calls) == contents(first.calls + second.calls)
         assert not Replay(path).torn
     assert "cut off" in caplog.text
+    path.write_bytes(path.read_bytes() + bytes(50))
+    rubbish = Replay(path)
+    assert (rubbish.torn, rubbish.damage) == (True, None)
 
 
 @pytest.mark.parametrize("name", NAMES)

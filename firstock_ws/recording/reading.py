@@ -40,6 +40,8 @@ class Reader:
         self.damage: str | None = None
         """Where it is damaged first, in words, other than by an end that was torn off; None for nowhere."""
         self._skipping = False
+        self._skipped = 0
+        self._damage_before: str | None = None
 
     def __iter__(self) -> Iterator[Record]:
         """Yield the records.
@@ -69,11 +71,16 @@ class Reader:
                 if not count:
                     break
                 continue
-            if not self._skipping:
+            if self._skipping:
+                self._skipped += 1
+            else:
                 count += 1
                 yield record
         if self._skipping:
             self.torn = True
+            if not self._skipped:
+                # There was nothing good behind it: rubbish at the end, as a crash may leave it.
+                self.damage = self._damage_before
         if not count:
             # Also a file of which only the first moment, before anything was whole, got to the disk.
             why = "it holds no whole line of one" if self.torn else "it is empty"
@@ -125,8 +132,8 @@ class Reader:
 
     def _skip(self, why: str) -> None:
         if not self._skipping:
-            self._skipping = True
-            self.damage = self.damage or why
+            self._skipping, self._skipped = True, 0
+            self._damage_before, self.damage = self.damage, self.damage or why
             logger.warning("the recording %s has a gap: %s", self._path, why)
 
     def _tear(self, why: str) -> None:
