@@ -186,7 +186,6 @@ class Dispatcher:
                 self._alarm.acquire()
             else:
                 self._deliver_batch()
-        del kept
         if dropped or left:
             logger.warning(
                 "closed while a callback was busy: %d updates were not delivered; %d order, position and "

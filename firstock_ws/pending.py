@@ -140,14 +140,14 @@ class Pending:
             if slot is not None:
                 slot.update = None
                 self._empty += 1
-                self._sweep(max(_FEW_EMPTY, len(self._queue) // 2))
+                self._sweep()
         if older is not None:
             self._quotes_conflated += isinstance(older, Quote)
             self._greeks_conflated += isinstance(older, OptionGreeks)
 
-    def _sweep(self, limit: int) -> None:
-        """Take the empty slots out, if there are more than `limit`: a stuck callback may see many connections."""
-        if self._empty > limit:
+    def _sweep(self) -> None:
+        """Take the empty slots out when they are many: a stuck callback may see many connections."""
+        if self._empty > max(_FEW_EMPTY, len(self._queue) // 2):
             self._queue = deque(item for item in self._queue if not _is_empty(item))
             self._empty = 0
 
@@ -175,12 +175,10 @@ class Pending:
                 item = update
             else:
                 self._empty -= 1
-                if not queue:
-                    return False
                 item = queue.popleft()
         if not isinstance(item, Event) and self._updates_waiting == 1:
+            # No empty slot is left either: each has a newer one behind it.
             self._slots = None
-            self._sweep(0)
         batch.append(item)
         return True
 

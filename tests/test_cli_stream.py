@@ -383,6 +383,15 @@ def test_events_in_words_and_as_json(kind: str, data: Any, words: str, values: d
     assert json.loads(in_json(event, None)) == expected
 
 
+def test_a_value_looks_the_same_in_json_however_it_was_chosen(full_board: Board) -> None:
+    event = Event("quote", datetime(2026, 1, 2, 9, 15, tzinfo=IST), full_board.quotes["NSE:1029"])
+    fields = ["last_price", "best_bid", "asks", "feed_time"]
+    whole, chosen = json.loads(in_json(event, None)), json.loads(in_json(event, fields))
+    assert whole["asks"]
+    assert whole["best_bid"]["price"]
+    assert {name: chosen[name] for name in fields} == {name: whole[name] for name in fields}
+
+
 @pytest.mark.parametrize(
     "evil", ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\r\n", "\u2028", "\u202e", "[/red]", "[red]"]
 )

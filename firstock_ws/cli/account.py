@@ -47,7 +47,7 @@ def run_login(given: Mapping[str, str | None], profile: str | None, save_profile
             found.user_id, found.password, found.totp, found.vendor_code, found.api_key, base_url=rest_url
         )
     except ServerError as error:
-        raise ServerError(f"{error} The REST address is that of {parts.netloc.rpartition('@')[2]}.") from None
+        raise ServerError(f"{error} (asked at {parts.netloc.rpartition('@')[2]})") from None
     access = Access(session, url, rest_url, datetime.now(IST).replace(microsecond=0))
     path = access.save()
     print(f"Logged in as {_name(access)} at {access.server}, until {clock(access.until or datetime.now(IST))}.")

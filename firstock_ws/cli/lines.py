@@ -104,8 +104,7 @@ def _values(event: Event, fields: Sequence[str] | None) -> dict[str, Any]:
     if isinstance(data, Quote):
         if fields is None:
             return data.to_dict()
-        whole = data.to_dict()
-        chosen = {name: whole.get(name, value_of(data, name, event.at)) for name in fields}
+        chosen = {name: _whole(value_of(data, name, event.at)) for name in fields}
         return {"instrument": data.instrument, "symbol": data.symbol, **chosen}
     if isinstance(data, (OrderUpdate, PositionUpdate, OptionGreeks)):
         return data.to_dict()
@@ -117,6 +116,13 @@ def _values(event: Event, fields: Sequence[str] | None) -> dict[str, Any]:
     if isinstance(data, BaseException):
         return at | {"error": type(data).__name__, "message": REDACTOR.redact(str(data))}
     return at | {"text": data} if data is not None else at
+
+
+def _whole(value: Any) -> Any:
+    """Return levels as dicts, as `Quote.to_dict` has them: a named tuple would become a list."""
+    if isinstance(value, DepthLevel):
+        return value.to_dict()
+    return [level.to_dict() for level in value] if isinstance(value, tuple) else value
 
 
 def _plain(value: object) -> object:
