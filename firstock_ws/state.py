@@ -50,12 +50,20 @@ class StateHolder:
             self._in_charge = writer
             self._change(State.CONNECTING)
 
-    def set(self, writer: object, state: State) -> None:
-        """Change the state, unless `writer` is not in charge any more or has ended."""
+    def set(self, writer: object, state: State, first: Callable[[], None] | None = None) -> bool:
+        """Change the state, unless `writer` is not in charge any more or has ended; return whether it was changed.
+
+        Args:
+            first: called in the same step, before anybody sees the new state; it must not wait.
+        """
         with self._changing:
             # A stopped client stays stopped whatever a late thread has to say; one that failed stays failed.
-            if writer is self._in_charge and self._state not in ENDED:
-                self._change(state)
+            if writer is not self._in_charge or self._state in ENDED:
+                return False
+            if first is not None:
+                first()
+            self._change(state)
+            return True
 
     def wake(self) -> None:
         """Have all who wait look at their condition again, for what else may be in it."""

@@ -208,15 +208,20 @@ class Supervisor:
         most = self._settings.reconnect_max_tries
         return not self._settings.reconnect or (most is not None and self._tries >= most)
 
-    def _on_ready(self) -> None:
+    def _on_ready(self) -> bool:
+        """Tell the user of the connection, unless the client was closed meanwhile; return whether it counts."""
+        # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
+        if not self._state.set(self, State.CONNECTED, self._count_connection):
+            return False
+        if self._key is not None:
+            self._reconciler.connected(self._key)
+        return True
+
+    def _count_connection(self) -> None:
         self.connections += 1
         self._tries = 0
         self._keys.forget_refusals()
-        # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
         self._put("on_connect")
-        self._state.set(self, State.CONNECTED)
-        if self._key is not None:
-            self._reconciler.connected(self._key)
 
 
 def _failed(error: FirstockError | None) -> Ending:

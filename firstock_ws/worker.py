@@ -18,16 +18,19 @@ class Worker:
     Not a bare `threading.Thread`: up to CPython 3.12, Ctrl-C in ``Thread.join`` marks a living thread as ended,
     and the next ``join`` returns at once.
 
-    Threads: any thread may call any method. The flag of its end is the event ``_done``.
+    Threads: any thread may call any method. The flag of its end is the event ``_done``. Whoever gets the lock
+    ``_first`` says whether it runs at all: the thread, or `call_off`. Nobody waits for that lock or gives it back.
     """
 
     def __init__(self, run: Callable[[], None], name: str) -> None:
+        self._first = threading.Lock()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(run,), name=name, daemon=True)
 
     def _run(self, run: Callable[[], None]) -> None:
         try:
-            run()
+            if self._first.acquire(blocking=False):
+                run()
         finally:
             self._done.set()
 
@@ -51,6 +54,13 @@ class Worker:
             # Only the interpreter's own last steps are left.
             self._thread.join(_LAST_STEPS)
         return True
+
+    def call_off(self) -> bool:
+        """Have the function never called, if it has not been yet; return whether that is so.
+
+        Ctrl-C within `start` may have come before the system was asked for a thread, and nobody can tell.
+        """
+        return self._first.acquire(blocking=False)
 
     def wait_unbroken(self, timeout: float) -> None:
         """Wait for the end of the thread, `timeout` seconds at most, whatever is pressed."""
@@ -98,8 +108,9 @@ def run_aside(work: Callable[[], _T], name: str, timeout: float | None = None) -
         worker.wait(timeout)
     except KeyboardInterrupt:
         if timeout is None:
-            # Whoever cleans up after the interrupt must find the work done, not about to begin.
-            worker.wait_unbroken(_SETTLE)
+            # Whoever cleans up after the interrupt must find the work done or never to be, not about to begin. A
+            # thread that was called off ends at once, if it was started at all.
+            worker.wait_unbroken(_LAST_STEPS if worker.call_off() else _SETTLE)
         raise
     if failures:
         raise failures[0]

@@ -124,7 +124,8 @@ def test_a_replay_on_a_terminal(recording: Path) -> None:
 
 
 def test_ctrl_c_ends_a_replay(recording: Path) -> None:
-    with Terminal("replay", str(recording), "--speed", "0.001") as terminal:
+    # Slow enough to be cut short, fast enough for a connection that took its second to come.
+    with Terminal("replay", str(recording), "--speed", "0.02") as terminal:
         terminal.wait_for("● connected")
         terminal.type("\x03")
         assert terminal.end() == 130

@@ -73,11 +73,12 @@ class Connection:
         jkey: Secret,
         feed: Feed,
         subscriptions: Subscriptions,
-        on_ready: Callable[[], None],
+        on_ready: Callable[[], bool],
     ) -> None:
         """
         Args:
-            on_ready: called on the io thread when the key is accepted and the subscriptions are sent.
+            on_ready: called on the io thread when the key is accepted and the subscriptions are sent; returns
+                whether the connection is still wanted.
         """
         self._settings = settings
         self._jkey = jkey
@@ -273,7 +274,10 @@ class Connection:
                 return
             self._deadline = None
             self._ready_at = time.monotonic()
-        self._on_ready()
+        if not self._on_ready():
+            with self._lock:
+                self._ready_at = None
+            self.abort()
         self._keeper.wake()
 
     def _end(self, error: FirstockError) -> None:
