@@ -18,7 +18,8 @@ class Callbacks:
     """What a client tells its user. All are called from one callback thread, one at a time, in order.
 
     An exception raised by one is logged with its traceback, counted in `Stats.callback_errors` and handed to
-    `on_error`; the stream goes on.
+    `on_error`; the stream goes on. Where neither `on_error` nor logging is set up, it is shown on stderr, once for
+    each line that raises.
 
     Declared as attributes, not as methods, because type checkers let users assign functions only to attributes;
     a subclass overrides them with methods all the same: ``def on_quote(self, quote): ...``.

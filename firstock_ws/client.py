@@ -165,7 +165,8 @@ class FirstockWS(Looking):
         self._symbols = symbols
         self._subscribing = threading.Lock()
         self._taps = Taps()
-        self._wire(Dispatcher(self._owner.call, max_pending, kept=self._owner.kept))
+        owner = self._owner
+        self._wire(Dispatcher(owner.call, max_pending, kept=owner.kept, listens=owner.listens))
         forgotten.watch(self, self.user_id, self._lifecycle)
         self._want_quotes(tokens)
         self._want_greeks(option_greeks_tokens)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.pending import Pending, Update
+from firstock_ws.unheard import Unheard
 from firstock_ws.worker import Worker
 
 logger = get_logger("firstock_ws.dispatch")
@@ -20,6 +21,11 @@ ENOUGH = 128
 
 def _nothing() -> None:
     """What is kept alive where nobody says otherwise."""
+
+
+def _listens(name: str) -> bool:
+    """Whether somebody listens to a callback, where nobody says otherwise."""
+    return True
 
 
 class DispatchCounts(NamedTuple):
@@ -53,6 +59,7 @@ class Dispatcher:
         max_pending: int,
         *,
         kept: Callable[[], object] = _nothing,
+        listens: Callable[[str], bool] = _listens,
     ) -> None:
         """
         Args:
@@ -60,9 +67,12 @@ class Dispatcher:
             max_pending: how many quotes and greeks may wait before they are conflated, and how many notices
                 (raw frames, frame errors) before further ones are dropped.
             kept: returns what is to stay alive while the callback thread runs.
+            listens: whether somebody listens to the callback of that name.
         """
         self._call = call
         self._kept = kept
+        self._listens = listens
+        self._unheard = Unheard(logger)
         self._max_pending = max_pending
         self._pending = Pending(max_pending)
         self._lock = threading.Lock()
@@ -231,7 +241,8 @@ class Dispatcher:
         with self._lock:
             self._callback_errors += 1
         logger.error("the callback %s raised %s", name, type(failure).__name__, exc_info=failure)
-        if name == "on_error":
+        if name == "on_error" or not self._listens("on_error"):
+            self._unheard.show(name, failure)
             return
         failed: BaseException | None = None
         try:

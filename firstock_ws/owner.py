@@ -30,10 +30,14 @@ class Owner:
         if client is not None:
             getattr(client, name)(*args)
 
+    def listens(self, name: str) -> bool:
+        """Whether somebody listens to the callback `name`."""
+        client = self._client()
+        return client is not None and not is_ignored(getattr(client, name))
+
     def wants_raw(self) -> bool:
         """Whether somebody listens to ``on_message``."""
-        client = self._client()
-        return client is not None and not is_ignored(client.on_message)
+        return self.listens("on_message")
 
     def kept(self) -> object:
         """Return what must be referred to for as long as the client runs."""

@@ -31,14 +31,17 @@ class InlineDispatcher(Dispatcher):
     """
 
     def __init__(
-        self, call: Callable[[str, tuple[object, ...]], None], wants_greeks: Callable[[str], bool]
+        self,
+        call: Callable[[str, tuple[object, ...]], None],
+        wants_greeks: Callable[[str], bool],
+        listens: Callable[[str], bool],
     ) -> None:
         """
         Args:
-            call: as of `Dispatcher`.
             wants_greeks: whether option greeks of an instrument are to be delivered.
+            call, listens: as of `Dispatcher`.
         """
-        super().__init__(call, sys.maxsize)
+        super().__init__(call, sys.maxsize, listens=listens)
         self._wants_greeks = wants_greeks
 
     def put_updates(self, updates: Sequence[Quote | OptionGreeks], *, more_follow: bool = False) -> None:

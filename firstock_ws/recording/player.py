@@ -59,6 +59,7 @@ class Player:
         self._dispatcher = InlineDispatcher(
             client._owner.call,
             lambda name: not self._book.selective or subscriptions.wants_greeks(name),
+            client._owner.listens,
         )
         self._ledger = RecordedLedger(self._dispatcher.put)
         self._lifecycle = ReplayLifecycle(self.stop)

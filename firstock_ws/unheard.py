@@ -1,0 +1,70 @@
+"""Shows on stderr what nobody would hear of otherwise: that the user's own callback fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+
+from firstock_ws._secrets import REDACTOR
+
+MOST = 20
+"""Different mistakes that are shown by one client: no program has more that are worth reading."""
+
+
+def is_heard(logger: logging.Logger) -> bool:
+    """Whether an error that is logged to `logger` goes anywhere: handlers that drop everything do not count."""
+    if not logger.isEnabledFor(logging.ERROR):
+        # Somebody has turned it off.
+        return True
+    current: logging.Logger | None = logger
+    while current is not None:
+        if not all(isinstance(handler, logging.NullHandler) for handler in current.handlers):
+            return True
+        current = current.parent if current.propagate else None
+    return False
+
+
+class Unheard:
+    """Shows the mistakes in one client's callbacks, each once: a flood of quotes makes the same each time.
+
+    Threads: any thread may call `show`. The table is owned here, its lock is ``_lock``.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        """
+        Args:
+            logger: where the mistakes are logged.
+        """
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._shown: set[tuple[str, type[BaseException], int]] = set()
+
+    def show(self, name: str, failure: BaseException) -> None:
+        """Show `failure` of the callback `name` with its traceback, as logging does where nobody has set it up.
+
+        Nothing is shown if the log is heard, or ``logging.lastResort`` is None.
+        """
+        last_resort = logging.lastResort
+        if last_resort is None or is_heard(self._logger):
+            return
+        if not self._is_new((name, type(failure), _line(failure))):
+            return
+        text = f"the callback {name} raised; set on_error, or the log up, to hear of each time:"
+        info = (type(failure), failure, failure.__traceback__)
+        record = self._logger.makeRecord(self._logger.name, logging.ERROR, __file__, 0, text, (), info)
+        REDACTOR.filter(record)
+        last_resort.handle(record)
+
+    def _is_new(self, mistake: tuple[str, type[BaseException], int]) -> bool:
+        with self._lock:
+            if mistake in self._shown or len(self._shown) >= MOST:
+                return False
+            self._shown.add(mistake)
+            return True
+
+
+def _line(failure: BaseException) -> int:
+    """Return the line that raised `failure`."""
+    lines = [line for _, line in traceback.walk_tb(failure.__traceback__)]
+    return lines[-1] if lines else 0
