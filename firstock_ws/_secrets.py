@@ -7,6 +7,7 @@ carries the filter below.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import logging
@@ -15,6 +16,8 @@ import re
 import threading
 import traceback
 from collections import OrderedDict
+from collections.abc import Iterable
+from functools import partial
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -27,16 +30,24 @@ TELLING = 12
 _PERCENT = re.compile("%[0-9A-F]{2}")
 
 
-def _without_pieces(text: str, spelling: str, start: str) -> str:
-    """Return `text` without what is left of a secret where something cut it short, as close reasons are."""
+def _without_pieces(text: str, spellings: Iterable[str], start: str) -> str:
+    """Return `text` without what is left of a secret where something cut it short, as close reasons are.
+
+    Args:
+        spellings: all that begin with `start`: what is there is as much as any of them has in common with it.
+    """
     place = text.find(start)
     while place >= 0:
-        end = place + len(start)
-        while end < len(text) and text[end] == spelling[end - place : end - place + 1]:
-            end += 1
-        text = text[:place] + MASK + text[end:]
+        length = max(_common(text[place:], spelling) for spelling in spellings)
+        text = text[:place] + MASK + text[place + length :]
         place = text.find(start, place + len(MASK))
     return text
+
+
+def _common(text: str, spelling: str) -> int:
+    """Return how many letters both begin with."""
+    pairs = enumerate(zip(text, spelling, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(text), len(spelling)))
 
 
 class Secret:
@@ -66,6 +77,7 @@ class Redactor(logging.Filter):
         self._lock = threading.Lock()
         self._spellings: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._known: tuple[str, ...] = ()
+        self._starts: dict[str, list[str]] = {}
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -97,6 +109,11 @@ class Redactor(logging.Filter):
             everything = (spelling for spellings in self._spellings.values() for spelling in spellings)
             # Longest first: a secret may be a part of another.
             self._known = tuple(sorted(set(everything), key=len, reverse=True))
+            starts: dict[str, list[str]] = {}
+            for spelling in self._known:
+                if len(spelling) > TELLING:
+                    starts.setdefault(spelling[:TELLING], []).append(spelling)
+            self._starts = starts
 
     def redact(self, text: str, least: int = 1) -> str:
         """Return `text` without any secret in it.
@@ -109,9 +126,10 @@ class Redactor(logging.Filter):
                 break
             if spelling in text:
                 text = text.replace(spelling, MASK)
-            start = spelling[:TELLING]
-            if len(spelling) > TELLING and start in text:
-                text = _without_pieces(text, spelling, start)
+        # Only then: a piece of one spelling may be the beginning of another that is there as a whole.
+        for start, spellings in self._starts.items():
+            if start in text:
+                text = _without_pieces(text, spellings, start)
         return text
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -147,8 +165,24 @@ logging.getLogger("firstock_ws").addHandler(logging.NullHandler())
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Return the logger `name` with the secrets filter on it (a filter does not cover child loggers)."""
+    """Return the logger `name` with the secrets filter on it (a filter does not cover child loggers).
+
+    What a user's handler raises does not come out of it: a handler that posts to the network fails just when there
+    is a lost connection to be logged, and must not cost the reconnect.
+    """
     logger = logging.getLogger(name)
     if REDACTOR not in logger.filters:
         logger.addFilter(REDACTOR)
+        vars(logger)["handle"] = partial(_handle, logger)
     return logger
+
+
+def _handle(logger: logging.Logger, record: logging.LogRecord) -> None:
+    try:
+        logging.Logger.handle(logger, record)
+    except Exception:  # noqa: BLE001 - said as logging says it of its own handlers
+        with contextlib.suppress(Exception):
+            _FAILED.handleError(record)
+
+
+_FAILED = logging.NullHandler()

@@ -220,7 +220,7 @@ class Dispatcher:
             except BaseException as error:  # noqa: BLE001 - also sys.exit(): it must not end the feed unseen
                 failure = error
             if failure is not None:
-                self._report_safely(name, failure)
+                self._report(name, failure)
                 # Its frames hold the client, which may be forgotten before the next event comes.
                 del failure
             if self._deadline is not None:
@@ -228,13 +228,6 @@ class Dispatcher:
 
     def _is_over(self) -> bool:
         return not self._pending or (self._deadline is not None and time.monotonic() > self._deadline)
-
-    def _report_safely(self, name: str, failure: BaseException) -> None:
-        try:
-            self._report(name, failure)
-        except BaseException:  # noqa: BLE001 - only a logging handler of the user's can raise here
-            with self._lock:
-                self._callback_errors += 1
 
     def _report(self, name: str, failure: BaseException) -> None:
         """Tell of what a callback raised. Not called where that is being handled: it would be told of twice."""

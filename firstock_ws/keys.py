@@ -59,13 +59,14 @@ class Keys:
         return key
 
     def _ask(self, source: Callable[[], str]) -> Secret:
-        failure: Exception | None = None
+        failure: BaseException | None = None
         key: object = None
         try:
             key = source()
         except FirstockError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # SystemExit too: helpers made for the command line end with it, and it would end a thread unseen.
             logger.exception("jkey() raised %s", type(error).__name__)
             failure = error
         if failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import traceback
@@ -38,7 +39,7 @@ class Unheard:
         """
         self._logger = logger
         self._lock = threading.Lock()
-        self._shown: set[tuple[str, type[BaseException], int]] = set()
+        self._shown: set[tuple[str, type[BaseException], str, int]] = set()
 
     def show(self, name: str, failure: BaseException) -> None:
         """Show `failure` of the callback `name` with its traceback, as logging does where nobody has set it up.
@@ -48,15 +49,18 @@ class Unheard:
         last_resort = logging.lastResort
         if last_resort is None or is_heard(self._logger):
             return
-        if not self._is_new((name, type(failure), _line(failure))):
+        if not self._is_new((name, type(failure), *_place(failure))):
             return
-        text = f"the callback {name} raised; set on_error, or the log up, to hear of each time:"
+        how = "set up logging" if name == "on_error" else "set on_error, or set up logging,"
+        text = f"the callback {name} raised; {how} to hear of each time:"
         info = (type(failure), failure, failure.__traceback__)
         record = self._logger.makeRecord(self._logger.name, logging.ERROR, __file__, 0, text, (), info)
         REDACTOR.filter(record)
-        last_resort.handle(record)
+        # Where stderr is closed, nobody is there to be told.
+        with contextlib.suppress(Exception):
+            last_resort.handle(record)
 
-    def _is_new(self, mistake: tuple[str, type[BaseException], int]) -> bool:
+    def _is_new(self, mistake: tuple[str, type[BaseException], str, int]) -> bool:
         with self._lock:
             if mistake in self._shown or len(self._shown) >= MOST:
                 return False
@@ -64,7 +68,7 @@ class Unheard:
             return True
 
 
-def _line(failure: BaseException) -> int:
-    """Return the line that raised `failure`."""
-    lines = [line for _, line in traceback.walk_tb(failure.__traceback__)]
-    return lines[-1] if lines else 0
+def _place(failure: BaseException) -> tuple[str, int]:
+    """Return the file and the line that raised `failure`."""
+    places = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(failure.__traceback__)]
+    return places[-1] if places else ("", 0)

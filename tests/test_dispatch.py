@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from firstock_ws import FrameError
 from firstock_ws.dispatch import DispatchCounts, Dispatcher
 from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, Quote
 from firstock_ws.models.greeks import read_greeks
 from firstock_ws.models.quote import EMPTY_STATE
+from firstock_ws.simulator import Simulator
+from tests.conftest import ClientMaker
+from tests.support import Watched, connect
 
 book = QuoteBook()
 
@@ -175,19 +180,53 @@ def test_on_error_may_raise_too(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.text.count("Traceback") == 2
 
 
-def test_a_logging_handler_that_raises_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+class Broken(logging.Handler):
+    """Fails as one does that posts to a network which is down."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ConnectionError("no network")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    handler = Broken()
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_logging_handler_that_raises_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     stage = Stage(max_pending=3)
 
-    def fail(*args: object, **options: object) -> None:
-        raise OSError("the disk is full")
+    def fail(name: str) -> None:
+        if name == "on_quote":
+            raise ValueError("mine")
 
-    monkeypatch.setattr("firstock_ws.dispatch.logger.error", fail)
-    stage.act = lambda name: fail() if name == "on_quote" else None
+    stage.act = fail
     stage.dispatcher.put_updates([quote(1, 1)])
     stage.dispatcher.put("on_order_update", 1)
     stage.finish()
     assert stage.delivered("on_order_update") == [1]
-    assert stage.counts().callback_errors == 2
+    assert [str(error) for error in stage.delivered("on_error")] == ["mine"]
+    assert stage.counts().callback_errors == 1
+    assert "ConnectionError: no network" in capsys.readouterr().err, "as logging tells of its own handlers"
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_logging_handler_that_raises_ends_no_stream(
+    make_client: ClientMaker, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    client = make_client(tokens=["NSE:26000"], reconnect_max_delay=0.1)
+    watched = Watched(client)
+    connect(client, sim)
+    sim.push("no JSON")
+    assert isinstance(watched.wait("on_error")[0], FrameError)
+    sim.drop()
+    watched.wait("on_connect", 2)
+    assert len(watched.of("on_close")) == 1
+    client.close()
 
 
 def test_orders_wait_for_the_next_start_when_time_is_up(caplog: pytest.LogCaptureFixture) -> None:

@@ -277,6 +277,22 @@ def test_quotes_are_values(feed: Feeder) -> None:
     )
 
 
+def test_two_ways_of_the_wire_to_say_the_same_make_equal_quotes() -> None:
+    empty = {"price": 0, "quantity": 0, "orders": 0}
+    ways = [
+        {"i_last_traded_price": 100, "i_feed_time": 1_752_205_678, "c_exch_feed_time": "11-Jul-2025 09:17:58"},
+        {"i_last_traded_price": 100, "i_feed_time": 1_752_205_678_000, "c_exch_feed_time": "11-JUL-2025 09:17:58"},
+        {
+            "i_last_traded_price": 100.00000000000001,
+            "i_feed_time": 1_752_205_678,
+            "c_exch_feed_time": "11-07-2025 09:17:58",
+            "best_buy": [empty],
+        },
+    ]
+    quotes = {Feeder()(dict(way)) for way in ways}
+    assert len(quotes) == 1
+
+
 def test_quotes_do_not_change(feed: Feeder) -> None:
     quote = feed(FULL)
     for name in ("last_price", "instrument", "change", "new"):

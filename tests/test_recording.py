@@ -13,6 +13,7 @@ import stat
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -201,6 +202,33 @@ def test_two_recorders_do_not_share_a_file(client: FirstockWS, tmp_path: Path) -
     pytest.importorskip("fcntl")
     with Recorder(client, tmp_path / "day.jsonl"), pytest.raises(RecordingError, match="another recorder"):
         Recorder(client, tmp_path / "day.jsonl").start()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_keeps_no_file_of_its_parents(sim: Simulator, client: FirstockWS, tmp_path: Path) -> None:
+    path = tmp_path / "day.jsonl"
+    recorder = Recorder(client, path).start()
+    go_on, let_go = os.pipe()
+    with warnings.catch_warnings():
+        # That threads run is the point.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        # As the end of its block in the child would.
+        recorder.close()
+        os.close(let_go)
+        os.read(go_on, 1)
+        os._exit(0)
+    try:
+        connect(client, sim)
+        recorder.close()
+        # The child lives; the file is free all the same, and the child has written nothing to it.
+        with Recorder(client, path):
+            pass
+        assert [record.kind for record in Replay(path)].count("recording") == 2
+    finally:
+        os.close(let_go)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("name", NAMES)

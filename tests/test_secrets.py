@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -87,6 +88,27 @@ def test_what_is_left_of_a_key_that_was_cut_short_is_hidden(cut: int) -> None:
     assert redactor.redact(f"bad {key[:cut]}") == "bad ***"
     assert redactor.redact(f"{key[:cut]}/{key}/{key[:cut]} end") == "***/***/*** end"
     assert redactor.redact(key[:11]) == key[:11], "as short as a word"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "k3yOfTheBrokerAbc/restOfTheKeyInTheClear0123456789==",
+        "correct-horse-battery&staple2026!",
+        # Whose first letters are the same in any case: which spelling comes first is up to the hash seed.
+        "482915073364afbe01d2c3f4a5b6c7d8e9f0a1b2c3d4e5f60718293a4b5c6d7e",
+        "a1b2c3d4e5f6G7H8iJkLmNoPqRsT",
+    ],
+)
+@pytest.mark.parametrize("first", [str, str.upper, str.lower, lambda key: quote(key, safe="")])
+def test_a_spelling_that_begins_like_another_is_hidden_to_its_end(key: str, first: Callable[[str], str]) -> None:
+    redactor = Redactor()
+    redactor.remember(key)
+    # As the hash seed may order them.
+    redactor._known = tuple(sorted(redactor._known, key=lambda spelling: (-len(spelling), spelling != first(key))))
+    assert redactor.redact(f"<{key}> <{key.upper()}> <{quote(key, safe='')}>") == "<***> <***> <***>"
+    assert redactor.redact(f"cut: {key[:-3]}") == "cut: ***"
+    assert redactor.redact(f"cut: {quote(key, safe='')[:-3]}") == "cut: ***"
 
 
 def lower_percents(key: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,3 +135,36 @@ def test_there_is_an_end_to_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(logging, "lastResort", None)
     Unheard(logging.getLogger("firstock_ws.dispatch")).show("on_quote", ValueError())
     assert capsys.readouterr().err == ""
+
+
+def test_mistakes_on_the_same_line_of_two_files_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody_logs(monkeypatch)
+    shown = Unheard(logging.getLogger("firstock_ws.dispatch"))
+    for name in ("one", "two", "one"):
+        code = compile("raise ValueError", str(tmp_path / name), "exec")
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - it is made here
+            exec(code)
+        shown.show("on_quote", caught.value)
+    assert capsys.readouterr().err.count("Traceback") == 2
+
+
+def test_a_closed_stderr_costs_nothing(
+    make_client: ClientMaker, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody_logs(monkeypatch)
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    raised: list[Quote] = []
+
+    def fail(quote: Quote) -> None:
+        raised.append(quote)
+        raise ValueError
+
+    client = make_client(tokens=[NIFTY, RELIANCE], on_quote=fail)
+    connect(client, sim)
+    wait_until(lambda: len(raised) == 2)
+    client.close()
+    assert client.stats.callback_errors == 2

@@ -100,6 +100,7 @@ class Connection:
         self._close_sent = False
         self._asked_to_close = False
         self._aborted = False
+        self._unwanted = False
         self._open = False
         self._online = False
         self._ready_at: float | None = None
@@ -238,8 +239,12 @@ class Connection:
     def _on_texts(self, frames: list[bytes]) -> None:
         if self._liveness is not None:
             self._liveness.data_came()
+        if self._unwanted:
+            return
         for fields in self._feed.handle(frames):
             self._on_session(fields)
+            if self._unwanted:
+                return
 
     def _on_session(self, fields: dict[str, Any]) -> None:
         verdict = protocol.verdict(fields)
@@ -261,6 +266,8 @@ class Connection:
 
     def _begin(self) -> None:
         """Send the subscriptions here, not on the keeper, so that on_connect is queued before any quote."""
+        if self._is_unwanted():
+            return
         self._feed.start_afresh()
         self._online = True
         try:
@@ -269,16 +276,23 @@ class Connection:
         except (OSError, websocket.WebSocketException) as error:
             self._fail(explain(error, opened=True, sending=True))
             return
+        if self._is_unwanted():
+            return
         with self._lock:
-            if self._close_wanted or self._aborted:
-                return
             self._deadline = None
             self._ready_at = time.monotonic()
         if not self._on_ready():
             with self._lock:
                 self._ready_at = None
+                self._unwanted = True
             self.abort()
         self._keeper.wake()
+
+    def _is_unwanted(self) -> bool:
+        """Whether the user has closed what was about to become a connection; nobody is told of it then."""
+        with self._lock:
+            self._unwanted = self._close_wanted or self._aborted
+            return self._unwanted
 
     def _end(self, error: FirstockError) -> None:
         """End the connection with a close frame, because of `error`."""

@@ -288,10 +288,14 @@ class Quote:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Quote):
             return NotImplemented
-        return self._key == other._key and _portable(self._state) == _portable(other._state)
+        return self._key == other._key and self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash((self._key, _portable(self._state)))
+        return hash((self._key, self._values()))
+
+    def _values(self) -> tuple[Any, ...]:
+        """Return all that can be seen: the wire has several ways to say the same."""
+        return tuple(getattr(self, name) for name in VALUE_NAMES)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Quote, (self._key, _portable(self._state), _portable(self._before), self._raw)

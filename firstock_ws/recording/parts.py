@@ -68,7 +68,7 @@ class InlineDispatcher(Dispatcher):
             except BaseException as error:  # noqa: BLE001 - also sys.exit(), as live
                 failure = error
             if failure is not None:
-                self._report_safely(name, failure)
+                self._report(name, failure)
 
 
 class SelectiveBook(QuoteBook):

@@ -108,6 +108,7 @@ class Recorder:
         self._taps = client._taps
         self._clock = clock
         self._writer = Writer(lambda path: Sink(path, opener), self._report, max_frames, max_bytes)
+        self._pid = os.getpid()
         self._state = threading.Lock()
         self._started = self._closed = False
         self._at_exit: Callable[[], None] | None = None
@@ -158,8 +159,11 @@ class Recorder:
     def close(self) -> None:
         """Write what waits, and end; again and again if you like. The client goes on.
 
-        A disk that stalls is waited for, but not longer than ten seconds: what was not written then is lost.
+        A disk that stalls is waited for, but not longer than ten seconds: what was not written then is lost. In a
+        forked child it does nothing: the recording goes on in the parent.
         """
+        if os.getpid() != self._pid:
+            return
         with self._state:
             started, self._closed = self._started and not self._closed, True
         if not started:

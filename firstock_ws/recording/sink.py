@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +27,26 @@ def open_private(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
+
+
+_open_here: weakref.WeakSet[Sink] = weakref.WeakSet()
+"""The files of this process; the threads that write them do not outlive a fork."""
+
+
+def _let_go_after_fork() -> None:
+    """Give up the files of the parent: through its copies of them, a child would go on holding their locks."""
+    for sink in list(_open_here):
+        number = sink._number()
+        if number is not None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            # Not closed: the number could be another file's by the time when it is closed once more.
+            os.dup2(nothing, number, inheritable=False)
+            os.close(nothing)
+    _open_here.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_after_fork)
 
 
 class Sink:
@@ -51,6 +72,7 @@ class Sink:
         except BaseException:
             self._file.close()
             raise
+        _open_here.add(self)
 
     def write(self, data: bytes) -> int:
         """Write lines, as one chunk; return how many bytes they take on the disk.
@@ -72,6 +94,7 @@ class Sink:
         return len(chunk)
 
     def close(self) -> None:
+        _open_here.discard(self)
         self._file.close()
 
     def sync(self) -> None:

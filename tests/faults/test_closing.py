@@ -15,8 +15,9 @@ from firstock_ws import FirstockError, FirstockWS, Quote, State, UsageError
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
 from tests.faults.invariants import our_threads
-from tests.faults.servers import accept_upgrade, black_hole, read_request, read_to_end
-from tests.support import DEADLINE, KEY, connect, wait_until
+from tests.faults.peers import quotes
+from tests.faults.servers import accept_upgrade, black_hole, frame, read_request, read_to_end
+from tests.support import AUTHENTICATED, DEADLINE, KEY, connect, wait_until
 
 
 def hold_closed(client: FirstockWS, sim: Simulator) -> None:
@@ -228,6 +229,32 @@ def test_close_while_connect_waits(fault: Fault, sim: Simulator) -> None:
     thread.join(DEADLINE)
     assert isinstance(raised[0], UsageError)
     assert "close()" in str(raised[0])
+
+
+@pytest.mark.faults("close")
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_a_key_accepted_after_close_makes_no_connection(fault: Fault, fast_path: bool) -> None:
+    asked: list[bytes] = []
+
+    def serve(sock: socket.socket) -> None:
+        # The empty frame shows the test that the client is past the upgrade.
+        accept_upgrade(sock, then="")
+        read_to_end(sock)
+        sock.sendall(frame(AUTHENTICATED) + quotes(1, 2))
+        with contextlib.suppress(OSError):
+            asked.append(sock.recv(65_536))
+
+    client, watched = fault.client(fault.server(serve), tokens="NSE:26000", fast_path=fast_path)
+    thread = threading.Thread(target=client.run_forever)
+    thread.start()
+    watched.wait("on_error")
+    client.close()
+    thread.join(DEADLINE)
+    assert watched.of("on_quote") == [], "quotes of a connection of which nobody was told"
+    assert watched.of("on_connect") == watched.of("on_close") == []
+    assert client.stats.connections == 0
+    wait_until(lambda: asked)
+    assert b"subscribe" not in asked[0]
 
 
 @pytest.mark.faults("close")

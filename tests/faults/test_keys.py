@@ -87,19 +87,20 @@ def test_a_function_whose_second_key_is_good_connects(fault: Fault, sim: Simulat
 
 @pytest.mark.faults("key-function")
 def test_a_function_that_fails_is_asked_again(fault: Fault, sim: Simulator) -> None:
-    outcomes: Any = iter([OSError("no network"), RateLimitError("slow", retry_after=0.1), KEY])
+    outcomes: Any = iter([OSError("no network"), RateLimitError("slow", retry_after=0.1), SystemExit(2), KEY])
 
     def bring() -> str:
         outcome = next(outcomes)
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return str(outcome)
 
     client, watched = fault.client(sim, jkey=bring)
     client.connect(DEADLINE)
     errors = watched.of("on_error")
-    assert [type(error) for error in errors] == [ConnectError, RateLimitError]
+    assert [type(error) for error in errors] == [ConnectError, RateLimitError, ConnectError]
     assert isinstance(errors[0].__cause__, OSError)
+    assert isinstance(errors[2].__cause__, SystemExit)
     assert watched.of("on_reconnect")[1][1] >= 0.1
     assert sim.handshakes == 1
 
