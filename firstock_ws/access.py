@@ -53,6 +53,25 @@ class Access:
                 f"the session of {self.session.user_id} ended at {clock(self.until)}, as all do at night: {LOG_IN}"
             )
 
+    @staticmethod
+    def check_place() -> None:
+        """Try whether a session could be kept: a login ends the one before it, and must not be for nothing.
+
+        Raises:
+            UsageError: it could not.
+        """
+        path = session_file()
+        try:
+            make_private(path.parent)
+            probe = path.with_name(f".{path.name}.probe")
+            write_private(probe, "")
+            probe.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{path} could not be written ({error.strerror}), so nobody was logged in: give HOME (or "
+                "XDG_DATA_HOME) a folder of yours that can be"
+            ) from None
+
     def save(self) -> Path:
         """Keep it for the other commands; return where. `Session.load` reads that file too.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from firstock_ws.errors import FirstockError
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -12,6 +13,28 @@ from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 
 def _ignore(*args: object) -> None:
     """What every callback does until the user says otherwise."""
+
+
+class Hooked:
+    """A callback with something of this package in front of it, which stays there when the user sets another.
+
+    Threads: `users` is replaced in one step, by whoever sets the callback.
+    """
+
+    def __init__(self, own: Callable[..., object], users: Callable[..., object]) -> None:
+        """
+        Args:
+            own: called first; whatever it raises, the user's is called too.
+            users: the user's, or another of these.
+        """
+        self._own = own
+        self.users = users
+
+    def __call__(self, *args: Any) -> None:
+        try:
+            self._own(*args)
+        finally:
+            self.users(*args)
 
 
 class Callbacks:
@@ -83,6 +106,12 @@ class Callbacks:
             if not callable(value):
                 raise TypeError(f"{name} must be a function, or None for nothing, not {value!r}")
             _refuse_other_arguments(name, value)
+            hooked = vars(self).get(name)
+            if isinstance(hooked, Hooked) and not isinstance(value, Hooked):
+                while isinstance(hooked.users, Hooked):
+                    hooked = hooked.users
+                hooked.users = value
+                return
         elif not hasattr(type(self), name):
             _refuse_misspelt([name])
         super().__setattr__(name, value)

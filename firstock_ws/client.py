@@ -175,6 +175,15 @@ class FirstockWS(Looking):
             if given[name] is not None:
                 setattr(self, name, given[name])
 
+    if not TYPE_CHECKING:
+        # Type checkers would take it for leave to name any attribute.
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if "_settings" not in vars(self) and not name.startswith("__"):
+                raise AttributeError(f"{kind}.__init__ has to call super().__init__(user_id, jkey, ...) first")
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+
     @classmethod
     def from_login(cls: type[_Self], **options: Any) -> _Self:
         """Return a client for the session that ``firstock-ws login`` keeps, at the server that it belongs to.

@@ -53,7 +53,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not isinstance(self.user_id, str) or not self.user_id.strip():
-            raise ValueError('user_id is empty: give the client code of the login, such as "AB1234"')
+            raise ValueError('user_id is empty, or no text: give the client code of the login, such as "AB1234"')
         object.__setattr__(self, "user_id", self.user_id.strip())
         protocol.check_url(self.url)
         if self.rest_url is not None:

@@ -1,7 +1,7 @@
 """How to test a strategy: the real client, real sockets, and a simulated broker that does what the test says.
 
     pip install ".[demo]" pytest  # in the project's folder
-    pytest test_strategy.py
+    pytest --no-cov test_strategy.py
 
 The strategy stands in the same file, to have it all on one page; yours is imported. Nothing here sleeps: each test
 waits for what it is about, so that it is as fast as the computer allows and never fails because that is busy.

@@ -263,6 +263,37 @@ def test_detached_alone_it_leaves_the_client_as_it_was(make_client: ClientMaker)
     assert vars(client) == before
 
 
+def test_a_callback_that_is_set_later_leaves_the_bars_in_front_of_it(
+    sim: Simulator, make_client: ClientMaker
+) -> None:
+    class Strategy(FirstockWS):
+        def on_quote(self, quote: Quote) -> None:
+            seen.append("subclass")
+
+    seen: list[str] = []
+    client = make_client(Strategy, tokens=[SHARE])
+    first = BarBuilder("1s").attach(client, timer=False)
+    second = BarBuilder("1s").attach(client, timer=False)
+    client.on_quote = lambda quote: seen.append("later")
+    connect(client, sim)
+    push(sim, "10:00:00", i_last_traded_price=10000, i_volume_traded_today=99_000_000)
+    wait_until(lambda: len(seen) == 2)
+    assert (first.stats.quotes, second.stats.quotes) == (2, 2)
+    second.detach()
+    push(sim, "10:00:01", i_last_traded_price=10000)
+    wait_until(lambda: len(seen) == 3)
+    assert (first.stats.quotes, second.stats.quotes) == (3, 2)
+    client.on_quote = None  # type: ignore[assignment]
+    push(sim, "10:00:02", i_last_traded_price=10000)
+    wait_until(lambda: first.stats.quotes == 4)
+    client.on_quote = lambda quote: seen.append("last")
+    first.detach()
+    push(sim, "10:00:03", i_last_traded_price=10000)
+    wait_until(lambda: len(seen) == 4)
+    assert seen == ["later", "later", "later", "last"]
+    assert first.stats.quotes == 4
+
+
 def timers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "firstock-ws-bars"]
 

@@ -72,15 +72,16 @@ def test_a_whole_day_at_a_terminal(broker: Simulator) -> None:
         place = terminal.wait_for("User id: ")
         assert terminal.echoes()
         terminal.type("AB1234\n")
-        for label, answer in (("Password: ", PASSWORD), ("secret): ", TOTP_SECRET.lower())):
+        place = terminal.wait_for("Password: ", place)
+        assert not terminal.echoes()
+        terminal.type(f"{PASSWORD}\n")
+        place = terminal.wait_for("Vendor code: ", place)
+        terminal.type("AB1234_API\n")
+        # The six digits last: they are good for half a minute.
+        for label, answer in (("API key: ", API_KEY), ("secret): ", TOTP_SECRET.lower())):
             place = terminal.wait_for(label, place)
             assert not terminal.echoes()
             terminal.type(f"{answer}\n")
-        place = terminal.wait_for("Vendor code: ", place)
-        terminal.type("AB1234_API\n")
-        terminal.wait_for("API key: ", place)
-        assert not terminal.echoes()
-        terminal.type(f"{API_KEY}\n")
         assert terminal.end() == 0
         assert "Logged in as AB1234 (SIMULATED AB1234)" in terminal.written
     path = session_file()
@@ -102,6 +103,27 @@ def test_a_folder_that_others_can_look_into_is_closed(broker: Simulator) -> None
     folder.mkdir(mode=0o755, parents=True)
     keep(broker, datetime.now(IST))
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.usefixtures("_able")
+def test_nobody_is_logged_in_whose_session_could_not_be_kept(
+    broker: Simulator, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "no folder").write_text("")
+    monkeypatch.setattr("firstock_ws.access.session_file", lambda: home / "no folder" / "session.json")
+    before = broker.jkey
+    assert cli.main(["login", *at(broker)]) == 2
+    assert "nobody was logged in" in said(capsys)[1]
+    assert broker.jkey == before
+
+
+@pytest.mark.usefixtures("_able")
+def test_a_rest_address_without_its_version(broker: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    rest_url = broker.rest_url.removesuffix("/V1")
+    assert cli.main(["login", "--url", broker.url, "--rest-url", rest_url]) == 1
+    err = said(capsys)[1]
+    assert "ends in /V1" in err
+    assert rest_url.removeprefix("http://") in err
 
 
 def test_ctrl_c_at_a_prompt(broker: Simulator) -> None:

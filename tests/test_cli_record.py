@@ -68,6 +68,13 @@ def test_a_signal_costs_nothing_of_a_recording(number: signal.Signals, broker: S
     assert list(Replay(path))[-1].values["event"] == "on_close"
 
 
+def test_a_recording_that_is_there_is_gone_on_with(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = recording.stat().st_size
+    assert cli.main(["record", str(recording), NIFTY, "--seconds", "0.5"]) == 0
+    assert f"added to {recording}" in capsys.readouterr().out
+    assert recording.stat().st_size > before
+
+
 def test_a_replay_as_json(recording: Path, broker: Simulator) -> None:
     broker.stop()
     done = run("replay", str(recording), "--speed", "max", "--json")

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.live import Live
 
 from firstock_ws import IST, cli
 from firstock_ws.cli.board import Board
 from firstock_ws.cli.complete import complete_instrument
 from firstock_ws.cli.events import LIMIT, Collector, Event
 from firstock_ws.cli.lines import in_json, in_words
+from firstock_ws.cli.live import show
+from firstock_ws.cli.output import Screen
 from firstock_ws.cli.view import picture
 from firstock_ws.errors import UsageError
 from firstock_ws.showable import showable
@@ -177,6 +180,8 @@ def test_a_key_that_is_refused(broker: Simulator, capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     free_of_secrets(err)
+    assert err.endswith("log in again: firstock-ws login\n")
+    assert "jkey=" not in err, "advice for programs"
 
 
 def test_a_key_that_dies_meanwhile(broker: Simulator) -> None:
@@ -242,6 +247,25 @@ def test_sigterm_leaves_the_terminal_as_it_was(broker: Simulator) -> None:
         assert terminal.end() == -signal.SIGTERM
         assert BACK in terminal.written
     assert broker.wait_for(lambda sim: sim.session_count() == 0)
+
+
+@pytest.mark.parametrize("moment", ["start", "stop"])
+def test_ctrl_c_while_the_table_comes_or_goes_leaves_the_terminal_as_it_was(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = StringIO()
+    console = Console(file=written, force_terminal=True, width=80, height=24)
+
+    def press(live: Live, *args: Any, **options: Any) -> None:
+        # Before rich has taken note of it, or after it has forgotten.
+        written.write(ALTERNATE)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Live, moment, press)
+    collector = Collector(newest_only=True)
+    with pytest.raises(KeyboardInterrupt):
+        show(collector, Screen(Board("a table"), console), seconds=0, over=lambda: False)
+    assert written.getvalue().rpartition(ALTERNATE)[2].endswith(BACK + CURSOR)
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

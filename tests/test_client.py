@@ -191,9 +191,24 @@ def test_wait_connected(sim: Simulator, make_client: ClientMaker) -> None:
     assert not client.wait_connected(0.05)
 
 
+def test_a_subclass_that_forgets_the_client_is_told_so() -> None:
+    class Forgetful(FirstockWS):
+        def __init__(self) -> None:
+            self.mine = 1
+
+    client = Forgetful()
+    for call in (client.connect, client.close, client.run_forever):
+        with pytest.raises(AttributeError, match=r"Forgetful\.__init__ has to call super\(\)\.__init__\(user_id"):
+            call()
+    assert client.mine == 1
+    with pytest.raises(AttributeError, match="'FirstockWS' object has no attribute 'conect'"):
+        FirstockWS("AB1234", "a key").conect()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        ({"user_id": 1234}, "no text"),
         ({"user_id": ""}, "user_id"),
         ({"user_id": None}, "user_id"),
         ({"jkey": ""}, "jkey is empty"),

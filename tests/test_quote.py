@@ -254,7 +254,7 @@ def test_the_view_is_live_and_read_only(feed: Feeder) -> None:
     quote = feed(FULL)
     assert list(view) == ["NSE:2885"]
     assert list(view.values()) == [quote]
-    assert repr(view) == "<1 quotes>"
+    assert repr(view) == "<1 quote: NSE:2885>"
     with pytest.raises(TypeError):
         view["NSE:1"] = quote  # type: ignore[index]
     for instrument, _ in view.items():

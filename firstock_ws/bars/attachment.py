@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from firstock_ws.callbacks import is_ignored
+from firstock_ws.callbacks import Hooked
 from firstock_ws.connection.keeper import Keeper
 from firstock_ws.errors import FirstockError
 from firstock_ws.models import Quote
@@ -48,7 +48,7 @@ class Attachment:
         self._keeper: Keeper | None = None
         self._asked = False
         self._bound = True
-        self._hooks: dict[str, tuple[Callable[..., object], object]] = {}
+        self._hooks: dict[str, tuple[Hooked, Callable[..., object] | None]] = {}
 
     # --- callbacks ---------------------------------------------------------------------------------------------
 
@@ -60,21 +60,21 @@ class Attachment:
             ("on_reconnect", self._tries_again),
             ("on_noreconnect", self._gave_up),
         ):
-            chained = _chain(own, getattr(client, name))
-            self._hooks[name] = (chained, vars(client).get(name))
-            setattr(client, name, chained)
+            was_set, users = name in vars(client), getattr(client, name)
+            hooked = Hooked(own, users)
+            self._hooks[name] = (hooked, None if was_set else users)
+            setattr(client, name, hooked)
 
     def unhook(self) -> None:
         """Take the builder out again. Where others have come in front of it meanwhile, it is passed by."""
         self._bound = False
         self._stop()
         client = self._client()
-        for name, (chained, earlier) in self._hooks.items():
-            if client is not None and vars(client).get(name) is chained:
-                if earlier is None:
-                    delattr(client, name)
-                else:
-                    setattr(client, name, earlier)
+        for name, (hooked, its_class_has) in self._hooks.items():
+            if client is not None and vars(client).get(name) is hooked:
+                delattr(client, name)
+                if hooked.users != its_class_has:
+                    setattr(client, name, hooked.users)
 
     def _quote(self, quote: Quote) -> None:
         if self._bound:
@@ -147,15 +147,3 @@ class Attachment:
                 self._builder.close_due()
         finally:
             self.wake()
-
-
-def _chain(own: Callable[..., Any], earlier: Callable[..., object]) -> Callable[..., object]:
-    """Return a function that calls both, whatever the first one raises."""
-
-    def chained(*args: Any) -> None:
-        try:
-            own(*args)
-        finally:
-            earlier(*args)
-
-    return own if is_ignored(earlier) else chained

@@ -64,9 +64,10 @@ def _report(error: Exception) -> int:
     if isinstance(error, FirstockError):
         codes = {AuthenticationError: REFUSED, UsageError: USAGE}
         code = next((code for kind, code in codes.items() if isinstance(error, kind)), FAILED)
-        # What the text advises is for programs.
-        hint = "; here: firstock-ws login" if code == REFUSED and "jKey" in str(error) else ""
-        return _say(f"{error}{hint}", code)
+        if code == REFUSED and "jKey" in str(error):
+            # What the rest of the text advises is for programs.
+            return _say(f"{str(error).partition('; get a fresh one')[0]}; log in again: firstock-ws login", code)
+        return _say(str(error), code)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return _say(f"{name}{error.strerror or type(error).__name__}", FAILED)

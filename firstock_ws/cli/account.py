@@ -39,15 +39,17 @@ def run_login(given: Mapping[str, str | None], profile: str | None, save_profile
     url, rest_url = check_addresses(values["url"], values["rest_url"])
     assert rest_url is not None
     parts = urlsplit(rest_url)
+    asked = f"{parts.netloc.rpartition('@')[2]}{parts.path}"
     if parts.scheme == "http" and parts.hostname not in _HERE:
         _warn(f"{parts.hostname} is not this computer, and http:// is not encrypted: others can read along")
+    Access.check_place()
     found = gather(values)
     try:
         session = login(
             found.user_id, found.password, found.totp, found.vendor_code, found.api_key, base_url=rest_url
         )
     except ServerError as error:
-        raise ServerError(f"{error} (asked at {parts.netloc.rpartition('@')[2]})") from None
+        raise ServerError(f"{error} (asked at {asked})") from None
     access = Access(session, url, rest_url, datetime.now(IST).replace(microsecond=0))
     path = access.save()
     print(f"Logged in as {_name(access)} at {access.server}, until {clock(access.until or datetime.now(IST))}.")
@@ -82,7 +84,7 @@ def run_logout() -> int:
 
 
 def run_whoami() -> int:
-    """Print who is logged in; return the exit code."""
+    """Print who is logged in, as this computer knows it; return the exit code."""
     access = find_access()
     access.check_alive()
     print(f"user    {_name(access)}")

@@ -123,7 +123,10 @@ def logout() -> Command:
 
 @app.command(epilog="Example: firstock-ws whoami")
 def whoami() -> Command:
-    """Say who is logged in, since when, until when, and where."""
+    """Say who is logged in, since when, until when, and where, as this computer knows it.
+
+    The broker is not asked: doctor does that.
+    """
     from firstock_ws.cli.account import run_whoami
 
     return run_whoami
@@ -150,7 +153,9 @@ def stream(
 
 @app.command(epilog="Example: firstock-ws record today.jsonl.zst NSE:26000 NSE:2885 --seconds 600")
 def record(
-    file: Annotated[Path, typer.Argument(help="Where to; a name that ends with .zst is compressed.")],
+    file: Annotated[
+        Path, typer.Argument(help="Where to: a recording that is there is gone on with; .zst is compressed.")
+    ],
     instruments: _Instruments = None,
     greeks: Annotated[bool, typer.Option("--greeks", help="Option greeks of the NFO and BFO ones too.")] = False,
     seconds: _Seconds = None,

@@ -45,9 +45,10 @@ def gather(values: dict[str, str]) -> Credentials:
     """
     user_id = values.get("user_id") or ask("User id", "FIRSTOCK_USER_ID")
     password = _secret("Password", "FIRSTOCK_PASSWORD")
-    totp = _totp()
     vendor_code = values.get("vendor_code") or ask("Vendor code", "FIRSTOCK_VENDOR_CODE")
     api_key = _secret("API key", "FIRSTOCK_API_KEY")
+    # Last, since it is good for half a minute.
+    totp = _totp()
     return Credentials(user_id, vendor_code, password, totp, api_key)
 
 

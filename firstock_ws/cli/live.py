@@ -119,25 +119,38 @@ def show(
         FirstockError: why the client gave up.
         BrokenPipeError: nobody reads any more.
     """
-    began = time.monotonic()
-    failure: FirstockError | None = None
-    with output:
-        while True:
-            ended = over()
-            now = time.monotonic() - began
-            if meanwhile is not None:
-                meanwhile(now)
-            left = None if seconds is None else seconds - now
-            if left is not None and left <= 0:
-                break
-            wait = output.pause()
-            events = collector.take(wait if left is None else min(wait, left))
-            output.show(events)
-            failure = failure_in(events) or failure
-            if ended and not events:
-                break
+    try:
+        with output:
+            failure = _show(collector, output, seconds, over, meanwhile)
+    finally:
+        output.restore()
     if failure is not None:
         raise failure
+
+
+def _show(
+    collector: Collector,
+    output: Output,
+    seconds: float | None,
+    over: Callable[[], bool],
+    meanwhile: Callable[[float], None] | None,
+) -> FirstockError | None:
+    began = time.monotonic()
+    failure: FirstockError | None = None
+    while True:
+        ended = over()
+        now = time.monotonic() - began
+        if meanwhile is not None:
+            meanwhile(now)
+        left = None if seconds is None else seconds - now
+        if left is not None and left <= 0:
+            return failure
+        wait = output.pause()
+        events = collector.take(wait if left is None else min(wait, left))
+        output.show(events)
+        failure = failure_in(events) or failure
+        if ended and not events:
+            return failure
 
 
 def failure_in(events: Sequence[Event]) -> FirstockError | None:

@@ -19,6 +19,8 @@ from firstock_ws.cli.lines import in_json, in_words
 from firstock_ws.cli.view import picture
 
 FRAMES_PER_SECOND = 8
+_BACK = "\x1b[?1049l\x1b[?25h"
+"""Leaves the terminal's other screen, and shows the cursor."""
 LINE_FIELDS = ("last_price", "change", "change_percent", "volume")
 
 
@@ -33,6 +35,9 @@ class Output(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    def restore(self) -> None:
+        """Bring the terminal back, if Ctrl-C in the middle of coming or going has left it changed."""
 
     def pause(self) -> float:
         """Wait before the next look, if that is due; return the seconds that this look may wait for an event."""
@@ -60,6 +65,9 @@ class Lines:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
+    def restore(self) -> None:
+        pass
+
     def pause(self) -> float:
         return 0.2
 
@@ -82,8 +90,10 @@ class Screen:
         self._fields = fields
         self._live = Live(console=console, screen=True, auto_refresh=False)
         self._drawn_at = 0.0
+        self._shown = False
 
     def __enter__(self) -> Screen:
+        self._shown = True
         self._live.__enter__()
         self._draw()
         return self
@@ -92,7 +102,15 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.__exit__(kind, error, trace)
+        self._shown = False
         self._console.print(picture(self._board, self._console, self._fields, ended=True))
+
+    def restore(self) -> None:
+        if self._shown:
+            # By hand: rich may not know yet, or not know any more, what it has written.
+            self._console.file.write(_BACK)
+            self._console.file.flush()
+            self._shown = False
 
     def pause(self) -> float:
         time.sleep(max(0.0, self._drawn_at + 1 / FRAMES_PER_SECOND - time.monotonic()))

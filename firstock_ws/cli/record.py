@@ -37,6 +37,8 @@ def _record(file: Path, instruments: Sequence[str], greeks: bool, seconds: float
         setattr(client, name, collector.callbacks()[name])
     with bad_input():
         recorder = Recorder(client, file)
+    place = recorder.stats.file
+    verb = "added to" if place.exists() and place.stat().st_size else "in"
     progress = Progress()
     try:
         # The recorder closes last: it is to have the goodbye, too.
@@ -49,7 +51,7 @@ def _record(file: Path, instruments: Sequence[str], greeks: bool, seconds: float
             progress.end()
             stats = recorder.stats
             if stats.frames or stats.dropped:
-                print(f"recorded {_figures(stats)} in {stats.file}", flush=True)
+                print(f"recorded {_figures(stats)} {verb} {stats.file}", flush=True)
     if stats.error is not None:
         raise RecordingError(stats.error)
     return 0

@@ -25,6 +25,8 @@ from firstock_ws.models.quote import (
     State,
 )
 
+_SHOWN = 5
+"""Instruments that the table of quotes names when it is printed."""
 _EMPTY_LEVEL = Level(None, None, None)
 
 
@@ -307,4 +309,6 @@ class QuotesView(Mapping[str, Quote]):
         return self._live.copy().values()
 
     def __repr__(self) -> str:
-        return f"<{len(self)} quotes>"
+        names = list(self)
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        return f"<{len(names)} quote{'' if len(names) == 1 else 's'}{': ' if names else ''}{shown}>"

@@ -209,6 +209,9 @@ def failure(what: str, answer: Answer, *, about_key: bool = True, hide: tuple[st
             status=status,
             retry_after=answer.retry_after,
         )
+    if status == 404:
+        text = f"{what} failed: there is no such call at this address (HTTP 404); a REST address ends in /V1"
+        return ServerError(text, status=status)
     refused = str(answer.body.get("status")).lower() == "failed"
     if not refused and status not in (401, 403):
         return ServerError(f"{what} failed: HTTP {status} with an answer that is not the broker's", status=status)

@@ -96,8 +96,9 @@ class Source:
             return self._renewed(name, held)
         except ServerError as error:
             if held is None:
+                why = str(error).rstrip("?.")
                 raise ServerError(
-                    f"no symbols of {name}: {error}. None are kept on this computer from earlier: try again when "
+                    f"no symbols of {name}: {why}; none are kept on this computer from earlier: try again when "
                     'the server can be reached, or give tokens ("NSE:2885"), which need none',
                     status=error.status,
                     retry_after=error.retry_after,
