@@ -137,6 +137,16 @@ class Dispatcher:
         if ring:
             self._alarm.release()
 
+    def show_trouble(self, error: BaseException, *, lost: bool) -> None:
+        """Show `error`, after which there is another try, where nobody listens to what tells of either.
+
+        Args:
+            lost: whether a connection was up before.
+        """
+        telling = ("on_error", "on_reconnect", "on_close") if lost else ("on_error", "on_reconnect")
+        if not any(map(self._listens, telling)):
+            self._unheard.show_trouble(error)
+
     # --- the callback thread -------------------------------------------------------------------------------
 
     def start(self) -> None:

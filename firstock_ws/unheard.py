@@ -1,4 +1,4 @@
-"""Shows on stderr what nobody would hear of otherwise: that the user's own callback fails."""
+"""Shows on stderr what nobody would hear of otherwise: that a callback fails, or no connection comes about."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import contextlib
 import logging
 import threading
 import traceback
+from types import TracebackType
 
 from firstock_ws._secrets import REDACTOR
+
+_Mistake = tuple[str, type[BaseException], str, int]
+_Info = tuple[type[BaseException], BaseException, TracebackType | None]
 
 MOST = 20
 """Different mistakes that are shown by one client: no program has more that are worth reading."""
@@ -27,7 +31,7 @@ def is_heard(logger: logging.Logger) -> bool:
 
 
 class Unheard:
-    """Shows the mistakes in one client's callbacks, each once: a flood of quotes makes the same each time.
+    """Shows what goes wrong with one client, each thing once: a flood of quotes makes the same mistake each time.
 
     Threads: any thread may call `show`. The table is owned here, its lock is ``_lock``.
     """
@@ -39,28 +43,34 @@ class Unheard:
         """
         self._logger = logger
         self._lock = threading.Lock()
-        self._shown: set[tuple[str, type[BaseException], str, int]] = set()
+        self._shown: set[_Mistake] = set()
 
     def show(self, name: str, failure: BaseException) -> None:
         """Show `failure` of the callback `name` with its traceback, as logging does where nobody has set it up.
 
         Nothing is shown if the log is heard, or ``logging.lastResort`` is None.
         """
-        last_resort = logging.lastResort
-        if last_resort is None or is_heard(self._logger):
-            return
-        if not self._is_new((name, type(failure), *_place(failure))):
-            return
         how = "set up logging" if name == "on_error" else "set on_error, or set up logging,"
         text = f"the callback {name} raised; {how} to hear of each time:"
         info = (type(failure), failure, failure.__traceback__)
+        self._show((name, type(failure), *_place(failure)), text, info)
+
+    def show_trouble(self, error: BaseException) -> None:
+        """Show `error`, of which the client recovers by itself, in one line; one of each class."""
+        text = f"firstock_ws: {error}; trying again (set on_error, or set up logging, to hear of each time)"
+        self._show(("", type(error), "", 0), text, None)
+
+    def _show(self, mistake: _Mistake, text: str, info: _Info | None) -> None:
+        last_resort = logging.lastResort
+        if last_resort is None or is_heard(self._logger) or not self._is_new(mistake):
+            return
         record = self._logger.makeRecord(self._logger.name, logging.ERROR, __file__, 0, text, (), info)
         REDACTOR.filter(record)
         # Where stderr is closed, nobody is there to be told.
         with contextlib.suppress(Exception):
             last_resort.handle(record)
 
-    def _is_new(self, mistake: tuple[str, type[BaseException], str, int]) -> bool:
+    def _is_new(self, mistake: _Mistake) -> bool:
         with self._lock:
             if mistake in self._shown or len(self._shown) >= MOST:
                 return False

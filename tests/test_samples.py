@@ -301,7 +301,12 @@ def test_existing_loop_goes_on_without_a_connection_and_ends_at_ctrl_c(
     # The last line of a round: Ctrl-C now comes while the sample sleeps, and not amid a line.
     sample.expect("NSE:2885 .+")
     sample.interrupt()
-    assert sample.end() == (0, "")
+    code, errors = sample.end()
+    assert code == 0
+    # It listens to nothing: what goes wrong is on stderr, each thing once.
+    shown = [line.partition(";")[0] for line in errors.splitlines()]
+    assert shown[0] == "firstock_ws: connection lost: connection reset by peer"
+    assert len(shown) == len(set(shown))
     assert sample.lines[-2:] == ["stopped by Ctrl-C", "1 connection(s), 2 quotes, 3 frames"]
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from firstock_ws import Quote, Recorder, replay
+from firstock_ws import ConnectError, Quote, Recorder, replay
 from firstock_ws.simulator import Simulator
 from firstock_ws.unheard import MOST, Unheard, is_heard
 from tests.conftest import ClientMaker
-from tests.support import KEY, connect, wait_until
+from tests.support import KEY, closed_port, connect, wait_until
 
 NIFTY, RELIANCE = "NSE:26000", "NSE:2885"
 
@@ -168,3 +168,16 @@ def test_a_closed_stderr_costs_nothing(
     wait_until(lambda: len(raised) == 2)
     client.close()
     assert client.stats.callback_errors == 2
+
+
+def test_a_server_that_is_not_there_is_shown_once(
+    make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nobody_logs(monkeypatch)
+    client = make_client(url=f"ws://127.0.0.1:{closed_port()}/ws", reconnect_max_tries=2, reconnect_max_delay=0.01)
+    with pytest.raises(ConnectError, match="refused"):
+        client.connect()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "connection refused" in err
+    assert "trying again (set on_error" in err
