@@ -54,7 +54,10 @@ class Keys:
         """
         key = self._source if isinstance(self._source, Secret) else self._ask(self._source)
         if key.reveal() in self._refused:
-            raise AuthenticationError("the broker refused the jKey, and jkey() returned the same one again")
+            raise AuthenticationError(
+                "the broker refused the jKey, and jkey() returned the same one again: log in for a new one, with "
+                "login() or firstock-ws login"
+            )
         self._last = key.reveal()
         return key
 

@@ -164,7 +164,9 @@ class Supervisor:
             delay = (getattr(error, "retry_after", None) or 0.0) + self._backoff.next_delay()
             self._state.set(self, State.WAITING)
             self._tell(ending)
-            self._dispatcher.show_trouble(error, lost=ending.was_ready)
+            if not isinstance(error, AuthenticationError):
+                # That is how a function that brings keys comes to bring the next.
+                self._dispatcher.show_trouble(error, lost=ending.was_ready)
             self._put("on_reconnect", self._tries, delay)
             self._stopping.wait(delay)
         return None

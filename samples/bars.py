@@ -1,18 +1,17 @@
 """One-minute bars (candles) of live quotes, each printed when it is over, until Ctrl-C.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate`` in another terminal, then
+It uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has logged
+in to needs none: run ``firstock-ws simulate`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python bars.py
 
-Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
-login, leave FIRSTOCK_URL unset, and run ``python bars.py``. ``--interval 5min`` makes other bars.
+``--interval 5min`` makes other bars.
 """
 
 import argparse
-import os
 import sys
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS
+from firstock_ws import FirstockError, FirstockWS
 from firstock_ws.bars import Bar, BarBuilder
 
 TOKENS = ["NSE:26000", "NSE:2885"]
@@ -32,23 +31,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Prints bars of live quotes.")
     parser.add_argument("--interval", default="1min", help="1s to 1day (default: 1min)")
     interval = parser.parse_args().interval
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if not user_id or not jkey:
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
-        return 2
     try:
         bars = BarBuilder(interval, on_bar=show_bar)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
 
-    client = FirstockWS(
-        user_id,
-        jkey,
-        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-        tokens=TOKENS,
-    )
+    try:
+        client = FirstockWS.from_login(tokens=TOKENS)
+    except FirstockError as error:
+        print(error, file=sys.stderr)
+        return 2
     # The end of the block closes the bars that are not over yet.
     with bars.attach(client):
         try:

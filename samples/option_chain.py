@@ -1,21 +1,19 @@
 """A small option chain: the strikes around the money of the nearest expiry, found by name in the symbol files.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate --rest-port 9101`` in another terminal,
-then
+It uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has logged
+in to needs none: run ``firstock-ws simulate --rest-port 9101`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_REST_URL=http://127.0.0.1:9101/V1 \\
     FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python option_chain.py
 
-Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
-login, leave FIRSTOCK_URL unset, and run ``python option_chain.py``. ``--seconds 10`` ends it by itself.
+``--seconds 10`` ends it by itself.
 """
 
 import argparse
-import os
 import sys
 import time
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS
+from firstock_ws import FirstockError, FirstockWS
 from firstock_ws.symbols import Symbol
 
 # The index by its token; its options by name.
@@ -59,17 +57,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Prints a small option chain once a second.")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="how long (default: until Ctrl-C)")
     seconds = parser.parse_args().seconds
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if not user_id or not jkey:
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
+    try:
+        client = FirstockWS.from_login()
+    except FirstockError as error:
+        print(error, file=sys.stderr)
         return 2
-
-    client = FirstockWS(
-        user_id,
-        jkey,
-        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-    )
     # The end of the block closes the connection, also after an exception.
     with client:
         try:

@@ -3,20 +3,17 @@
 Order and position updates come for the account that connects; nothing has to be subscribed. What happened before
 the program was started, or while the connection was down, comes from the broker's books.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate --rest-port 9101`` in another terminal,
-then
+It uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has logged
+in to needs none: run ``firstock-ws simulate --rest-port 9101`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_REST_URL=http://127.0.0.1:9101/V1 \\
     FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python order_monitor.py
 
-Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
-login, leave FIRSTOCK_URL unset, and run ``python order_monitor.py``.
 """
 
-import os
 import sys
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS, OrderUpdate, PositionUpdate
+from firstock_ws import FirstockError, FirstockWS, OrderUpdate, PositionUpdate
 
 open_orders: dict[str, OrderUpdate] = {}
 
@@ -60,22 +57,18 @@ def on_noreconnect(error: FirstockError) -> None:
 
 
 def main() -> int:
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if not user_id or not jkey:
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
+    try:
+        client = FirstockWS.from_login(
+            on_order_update=on_order_update,
+            on_position_update=on_position_update,
+            on_connect=lambda: print("connected"),
+            on_close=on_close,
+            on_reconnect=on_reconnect,
+            on_noreconnect=on_noreconnect,
+        )
+    except FirstockError as error:
+        print(error, file=sys.stderr)
         return 2
-    client = FirstockWS(
-        user_id,
-        jkey,
-        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-        on_order_update=on_order_update,
-        on_position_update=on_position_update,
-        on_connect=lambda: print("connected"),
-        on_close=on_close,
-        on_reconnect=on_reconnect,
-        on_noreconnect=on_noreconnect,
-    )
     try:
         client.run_forever()
     except FirstockError:

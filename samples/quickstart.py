@@ -1,17 +1,15 @@
 """The shortest useful program: prints quotes, order updates and position updates until Ctrl-C.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate`` in another terminal, then
+It uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has logged
+in to needs none: run ``firstock-ws simulate`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python quickstart.py
 
-Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
-login, leave FIRSTOCK_URL unset, and run ``python quickstart.py``.
 """
 
-import os
 import sys
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS, OrderUpdate, PositionUpdate, Quote
+from firstock_ws import FirstockError, FirstockWS, OrderUpdate, PositionUpdate, Quote
 
 
 def show_quote(quote: Quote) -> None:
@@ -28,18 +26,11 @@ def show_position(position: PositionUpdate) -> None:
 
 
 def main() -> int:
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if not user_id or not jkey:
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
+    try:
+        client = FirstockWS.from_login(tokens=["NSE:26000", "NSE:2885"])
+    except FirstockError as error:
+        print(error, file=sys.stderr)
         return 2
-
-    client = FirstockWS(
-        user_id=user_id,
-        jkey=jkey,
-        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-        tokens=["NSE:26000", "NSE:2885"],
-    )
     client.on_quote = show_quote
     client.on_order_update = show_order
     client.on_position_update = show_position

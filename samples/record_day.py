@@ -3,20 +3,20 @@
 The file holds the account's orders, and is made readable for you alone. After a crash it is gone on with, and when
 the day changes the next file gets the date in its name.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate`` in another terminal, then
+It uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has logged
+in to needs none: run ``firstock-ws simulate`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python record_day.py day.jsonl
 
-Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
-login, leave FIRSTOCK_URL unset, and run ``python record_day.py day.jsonl``. A name that ends in ``.jsonl.zst``
-gives a much smaller file; it needs ``pip install ".[record]"`` in the project's folder.
+A name that ends in ``.jsonl.zst`` gives a much smaller file; it needs ``pip install ".[record]"`` in the project's
+folder.
 """
 
 import os
 import sys
 import time
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS, Recorder, State
+from firstock_ws import FirstockError, FirstockWS, Recorder, State
 
 TOKENS = ["NSE:26000", "NSE:2885", "NSE:1594"]
 
@@ -38,18 +38,12 @@ def record(client: FirstockWS, path: str, seconds: float) -> None:
 
 
 def main() -> int:
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if not user_id or not jkey:
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
-        return 2
     path = sys.argv[1] if len(sys.argv) > 1 else "day.jsonl"
-    client = FirstockWS(
-        user_id,
-        jkey,
-        url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-        rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-        tokens=TOKENS,
-    )
+    try:
+        client = FirstockWS.from_login(tokens=TOKENS)
+    except FirstockError as error:
+        print(error, file=sys.stderr)
+        return 2
     client.on_reconnect = lambda attempt, delay: print(
         f"not connected, try {attempt} in {delay:.1f} s", flush=True
     )

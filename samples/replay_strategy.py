@@ -5,18 +5,17 @@ It says when a share has moved a tenth of a percent from its mark, and how the a
 On a recording, which needs no account and no network: ``python replay_strategy.py day.jsonl``. It takes as long as
 reading the file does.
 
-Live, against the simulator: run ``firstock-ws simulate`` in another terminal, then
+Live, it uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has
+logged in to needs none: run ``firstock-ws simulate`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python replay_strategy.py
 
-Live, against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of
-today's login, leave FIRSTOCK_URL unset, and run ``python replay_strategy.py``.
 """
 
-import os
 import sys
+from typing import Any
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS, OrderUpdate, Quote, replay
+from firstock_ws import FirstockError, FirstockWS, OrderUpdate, Quote, replay
 
 SHARES = ["NSE:2885", "NSE:1594"]
 STEP = 0.1
@@ -26,14 +25,8 @@ STEP = 0.1
 class Moves(FirstockWS):
     """Prints a line for each move of `STEP` percent."""
 
-    def __init__(self, user_id: str, jkey: str) -> None:
-        super().__init__(
-            user_id,
-            jkey,
-            url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-            rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-            tokens=SHARES,
-        )
+    def __init__(self, user_id: str, jkey: str, **options: Any) -> None:
+        super().__init__(user_id, jkey, tokens=SHARES, **options)
         self.marks: dict[str, float] = {}
         self.lines = 0
 
@@ -60,11 +53,11 @@ class Moves(FirstockWS):
 
 def main() -> int:
     recording = sys.argv[1] if len(sys.argv) > 1 else None
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if recording is None and (not user_id or not jkey):
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
+    try:
+        strategy = Moves.from_login() if recording is None else Moves("AB1234", "no key is needed")
+    except FirstockError as error:
+        print(error, file=sys.stderr)
         return 2
-    strategy = Moves(user_id or "REPLAY", jkey or "none")
     try:
         if recording is None:
             strategy.run_forever()

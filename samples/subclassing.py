@@ -2,18 +2,17 @@
 
 It begins with the Nifty 50 alone. When that moves, the callback itself subscribes to two shares.
 
-Against the simulator, which needs no account: run ``firstock-ws simulate`` in another terminal, then
+It uses the session of ``firstock-ws login``, at the broker or at a simulator. A simulator that nobody has logged
+in to needs none: run ``firstock-ws simulate`` in another terminal, then
 
     FIRSTOCK_URL=ws://127.0.0.1:9100/ws FIRSTOCK_USER_ID=AB1234 FIRSTOCK_JKEY=secret python subclassing.py
 
-Against the broker: set FIRSTOCK_USER_ID to your client code and FIRSTOCK_JKEY to the ``susertoken`` of today's
-login, leave FIRSTOCK_URL unset, and run ``python subclassing.py``.
 """
 
-import os
 import sys
+from typing import Any
 
-from firstock_ws import V1_URL, FirstockError, FirstockWS, OrderUpdate, Quote
+from firstock_ws import FirstockError, FirstockWS, OrderUpdate, Quote
 
 INDEX = "NSE:26000"
 SHARES = ["NSE:2885", "NSE:1594"]
@@ -25,14 +24,8 @@ class MoveWatcher(FirstockWS):
     The mark is the first price seen, and moves to the price of each line.
     """
 
-    def __init__(self, user_id: str, jkey: str, paise: int) -> None:
-        super().__init__(
-            user_id,
-            jkey,
-            url=os.environ.get("FIRSTOCK_URL") or V1_URL,
-            rest_url=os.environ.get("FIRSTOCK_REST_URL") or None,
-            tokens=INDEX,
-        )
+    def __init__(self, user_id: str, jkey: str, *, paise: int, **options: Any) -> None:
+        super().__init__(user_id, jkey, tokens=INDEX, **options)
         self.paise = paise
         # No lock: all callbacks come from one thread, one at a time.
         self.marks: dict[str, float] = {}
@@ -63,12 +56,13 @@ class MoveWatcher(FirstockWS):
 
 
 def main() -> int:
-    user_id, jkey = os.environ.get("FIRSTOCK_USER_ID"), os.environ.get("FIRSTOCK_JKEY")
-    if not user_id or not jkey:
-        print("Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.", file=sys.stderr)
+    try:
+        watcher = MoveWatcher.from_login(paise=100)
+    except FirstockError as error:
+        print(error, file=sys.stderr)
         return 2
     try:
-        MoveWatcher(user_id, jkey, paise=100).run_forever()
+        watcher.run_forever()
     except FirstockError as error:
         print(f"Gave up: {error}", file=sys.stderr)
         return 1

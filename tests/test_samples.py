@@ -36,7 +36,7 @@ needs_sigint = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send C
 
 def environment(**settings: str) -> dict[str, str]:
     """The environment for a sample: this process's own, without settings of a real account in it."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("FIRSTOCK_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FIRSTOCK_", "XDG_"))}
     # The package need not be installed for its tests, and a script's sys.path begins at its own folder.
     path = os.pathsep.join(filter(None, (str(ROOT), inherited.get("PYTHONPATH"))))
     return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **settings}
@@ -49,7 +49,7 @@ class Sample:
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", str(SAMPLES / name), *arguments],
             cwd=folder,
-            env=environment(**settings),
+            env=environment(HOME=str(folder), **settings),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -273,7 +273,7 @@ def test_order_monitor_gives_up_when_the_key_dies(sim: Simulator, start: Callabl
     sample.expect("connection ended: .+")
     code, errors = sample.end()
     assert code == 1
-    assert re.fullmatch("Gave up: .*unauthenticated.*", errors)
+    assert re.fullmatch("Gave up: the broker refused the jKey.*log in .*", errors)
 
 
 def test_existing_loop_ends_by_itself(sim: Simulator, start: Callable[..., Sample]) -> None:
@@ -336,7 +336,11 @@ def test_option_chain_without_symbol_files_says_why(sim: Simulator, start: Calla
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_missing_settings_end_in_one_line(start: Callable[..., Sample], name: str, missing: str) -> None:
     sample = start(name, **{missing: ""})
-    assert sample.end() == (2, "Set FIRSTOCK_USER_ID and FIRSTOCK_JKEY in the environment first.")
+    code, errors = sample.end()
+    assert code == 2
+    assert errors.count("\n") == 0
+    expected = "FIRSTOCK_USER_ID is not" if missing == "FIRSTOCK_USER_ID" else "log in with: firstock-ws login"
+    assert expected in errors
     assert sample.lines == []
 
 
@@ -346,7 +350,7 @@ def test_a_refused_key_ends_in_one_line(sim: Simulator, start: Callable[..., Sam
     sample = start(name)
     code, errors = sample.end()
     assert code == 1
-    assert re.fullmatch("(Gave up|No connection): .*unauthenticated.*", errors)
+    assert re.fullmatch("(Gave up|No connection): the broker refused the jKey.*log in .*", errors)
 
 
 @needs_sigint
