@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -142,3 +143,27 @@ def test_orders_carry_the_trading_symbols_of_the_files(sim: Simulator) -> None:
         sim.place_order(instrument)
     assert [order["tsym"] for order in sim.orders()] == ["BANKNIFTY29SEP26C72600", "INFY-EQ", "SIM987654-EQ"]
     assert sim.positions()[0]["tsym"] == "BANKNIFTY29SEP26C72600"
+
+
+def test_an_option_chain_is_priced_like_one() -> None:
+    with Simulator(rate=0, order_interval=None, seed=1) as sim:
+        rows = [row for row in csv.DictReader(io.StringIO(sim.symbol_file("NFO"))) if row["Symbol"] == "NIFTY"]
+        nearest = min((row["Expiry"] for row in rows), key=lambda text: datetime.strptime(text, "%d-%b-%Y"))
+        index = sim.truth("NSE:26000")["i_last_traded_price"] / 100
+        prices: dict[str, list[float]] = {"CE": [], "PE": []}
+        strikes: list[float] = []
+        for row in sorted(rows, key=lambda row: float(row["StrikePrice"])):
+            price = sim.truth(f"NFO:{row['Token']}")["i_last_traded_price"] / 100
+            if row["OptionType"] == "XX":
+                assert price == pytest.approx(index, rel=0.02)
+            elif row["Expiry"] == nearest:
+                prices[row["OptionType"]].append(price)
+                strikes += [float(row["StrikePrice"])] * (row["OptionType"] == "CE")
+        # The steps of a strike are 50 rupees; an opening is up to one rupee off.
+        slack = 2.0
+        calls, puts = prices["CE"], prices["PE"]
+        assert all(later <= earlier + slack for earlier, later in itertools.pairwise(calls))
+        assert all(earlier <= later + slack for earlier, later in itertools.pairwise(puts))
+        for strike, call, put in zip(strikes, calls, puts, strict=True):
+            # Put-call parity; both have their least price.
+            assert call - put == pytest.approx(index - strike, abs=3 + slack)

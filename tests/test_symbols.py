@@ -76,7 +76,7 @@ def test_an_equity_by_name_and_by_token(make_master: MasterMaker) -> None:
         "company_name": "RELIANCE INDUSTRIES LTD",
         "isin": "INE002A01018",
         "lot_size": 1,
-        "tick_size": 0.1,
+        "tick_size": 0.05,
         "freeze_quantity": 100_000,
         "underlying": None,
         "expiry": None,

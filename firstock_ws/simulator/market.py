@@ -15,6 +15,8 @@ NANO = 1_000_000_000
 
 TICK = 5
 DEPTH = 5
+#: So that the books of both sides have room above nothing.
+CHEAPEST = 40 * TICK
 INDEX_LEVELS = {"NSE:26000": 2_514_865, "NSE:26009": 5_731_240, "BSE:1": 8_203_515}
 DERIVATIVE_EXCHANGES = frozenset({"NFO", "BFO"})
 
@@ -74,9 +76,10 @@ class Instrument:
         name: ``EXCHANGE:TOKEN``.
         seed: Together with the name it decides the whole walk.
         clock: Gives the time of each step.
+        base: Yesterday's closing price in paise; None for one that the name decides.
     """
 
-    def __init__(self, name: str, seed: int, clock: Clock) -> None:
+    def __init__(self, name: str, seed: int, clock: Clock, base: int | None = None) -> None:
         self.name = name
         self.exchange, self.token = name.split(":", 1)
         self.is_index = name in INDEX_LEVELS
@@ -86,7 +89,7 @@ class Instrument:
         self._rng = random.Random(f"{seed}|{name}|walk")
         self._disordered = False
         self._traded_value = 0
-        self.state: State = self._opening()
+        self.state: State = self._opening(base)
 
     @property
     def last(self) -> int:
@@ -126,10 +129,11 @@ class Instrument:
         value = self.state[field]
         return value if isinstance(value, int) else 0
 
-    def _opening(self) -> State:
+    def _opening(self, base: int | None) -> State:
         rng = self._rng
         digest = hashlib.sha256(self.name.encode()).digest()
-        base = 10_000 + int.from_bytes(digest[:4], "big") % 290_000 // TICK * TICK
+        if base is None:
+            base = 10_000 + int.from_bytes(digest[:4], "big") % 290_000 // TICK * TICK
         close = INDEX_LEVELS.get(self.name, base)
         last = close + rng.randint(-20, 20) * TICK
         now = self._clock.at(0)

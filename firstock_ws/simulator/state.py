@@ -148,7 +148,8 @@ class World:
     def instrument(self, name: str) -> Instrument:
         """The true market of ``EXCHANGE:TOKEN``, opened at first use."""
         if name not in self._instruments:
-            self._instruments[name] = Instrument(name, self.seed, self.clock)
+            base = self.files.opening_price(name)
+            self._instruments[name] = Instrument(name, self.seed, self.clock, base)
             self._noise[name] = random.Random(f"{self.seed}|{name}|wire")
         return self._instruments[name]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
+import statistics
 import zlib
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
-from .market import INDEX_LEVELS, IST, NANO, Clock
+from .market import CHEAPEST, INDEX_LEVELS, IST, NANO, TICK, Clock
 
 FILES = ("NSE", "BSE", "NFO", "BFO", "Indices")
 
@@ -91,6 +93,8 @@ UNDERLYINGS = (
     ("BFO", "SENSEX", "BSE:1", 100, 20, 1000, THURSDAY, False),
 )
 FIRST_TOKEN, TOKEN_ROOM = 40_000, 40_000
+#: A year's movement, and a year's interest.
+VOLATILITY, CARRY, ONE_DAY = 0.14, 0.065, 1 / 365
 #: The BANKNIFTY option of the broker's own sample, and the NIFTY option of older tests: strike and token.
 SAMPLE_OPTION = ("BANKNIFTY", date(2026, 9, 29), 72_600, "35000")
 PINNED = {("NIFTY", 25_000): "44278"}
@@ -138,6 +142,10 @@ class SymbolFiles:
         suffix = "-EQ" if exchange == "NSE" else ""
         return _names(self.day).get(instrument, f"SIM{token}{suffix}")
 
+    def opening_price(self, instrument: str) -> int | None:
+        """What a future or an option of the files should cost, in paise; None for all else."""
+        return _prices(self.day).get(instrument)
+
 
 @lru_cache(maxsize=32)
 def _text(name: str, day: date) -> str:
@@ -153,6 +161,30 @@ def _names(day: date) -> dict[str, str]:
     return {
         f"{row['Exchange']}:{row['Token']}": row["TradingSymbol"] for name in FILES for row in _rows(name, day)
     }
+
+
+@lru_cache(maxsize=4)
+def _prices(day: date) -> dict[str, int]:
+    """Prices of the contracts: those of an option fall and rise with its strike, as in a real chain."""
+    levels = {underlying: INDEX_LEVELS[index] / 100 for _, underlying, index, *_ in UNDERLYINGS}
+    found: dict[str, int] = {}
+    for exchange in ("NFO", "BFO"):
+        for row in _contracts(exchange, day):
+            years = (datetime.strptime(row["Expiry"], "%d-%b-%Y").date() - day).days / 365 + ONE_DAY
+            price = _fair(levels[row["Symbol"]], row["OptionType"], float(row["StrikePrice"]), years)
+            found[f"{exchange}:{row['Token']}"] = max(CHEAPEST, round(price * 100 / TICK) * TICK)
+    return found
+
+
+def _fair(level: float, kind: str, strike: float, years: float) -> float:
+    """Return the price of a contract by Black and Scholes, without interest; a future costs a little more."""
+    if kind == "XX":
+        return level * (1 + CARRY * years)
+    spread = VOLATILITY * math.sqrt(years)
+    nearness = math.log(level / strike) / spread
+    bell = statistics.NormalDist().cdf
+    call = level * bell(nearness + spread / 2) - strike * bell(nearness - spread / 2)
+    return call if kind == "CE" else call - level + strike
 
 
 def _rows(name: str, day: date) -> Iterator[Row]:
@@ -177,7 +209,7 @@ def _equities(exchange: str) -> Iterator[Row]:
             "TradingSymbol": f"{symbol}-EQ" if exchange == "NSE" else symbol,
             "CompanyName": company,
             "ISIN": ISINS.get(symbol, ""),
-            "TickSize": "0.10" if exchange == "NSE" else "0.05",
+            "TickSize": "0.05",
             "FreezeQty": "100000",
         }
 
