@@ -22,7 +22,7 @@ from tests.support import AUTHENTICATED, DEADLINE
 
 pytestmark = pytest.mark.usefixtures("home")
 
-COMMANDS = ("login", "logout", "whoami", "stream", "record", "replay", "simulate", "demo", "doctor")
+COMMANDS = ("login", "logout", "whoami", "stream", "search", "record", "replay", "simulate", "demo", "doctor")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -137,6 +137,22 @@ def test_a_name_that_nothing_has(broker: Simulator, capsys: pytest.CaptureFixtur
     assert "did you mean 'NSE:RELIANCE-EQ'" in err
 
 
+def test_search(broker: Simulator, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["search", "reliance"]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].split() == [
+        *("NSE:RELIANCE-EQ", "NSE:2885", "RELIANCE", "INDUSTRIES", "LTD", "lot", "1", "tick", "0.05")
+    ]
+    assert cli.main(["search", "nifty", "25000", "--exchange", "nfo", "--limit", "2", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(found) == 2
+    assert {symbol["strike"] for symbol in found} == {25_000}
+    assert cli.main(["search", "no such thing at all"]) == 1
+    assert "no symbol fits" in capsys.readouterr().err
+    assert cli.main(["search", "nifty", "--exchange", "MOON"]) == 2
+    assert "MOON" in capsys.readouterr().err
+
+
 def test_the_shell_completes_what_is_known(broker: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firstock_ws.protocol.API_URL", broker.rest_url)
     assert complete_instrument("N") == ["NSE:", "NFO:"]

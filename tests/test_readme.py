@@ -78,7 +78,7 @@ def test_the_first_ten_minutes(
     pytest.importorskip("pandas")
     (commands,) = (text for text in CONSOLE if "firstock-ws login" in text)
     lines = [shlex.split(line.partition("|")[0])[1:] for line in commands.splitlines()]
-    assert [words[0] for words in lines] == ["login", "stream", "stream", "record", "replay", "doctor"]
+    assert [words[0] for words in lines] == ["login", "search", "stream", "stream", "record", "replay", "doctor"]
     for name in ("PASSWORD", "VENDOR_CODE", "API_KEY"):
         monkeypatch.setenv(f"FIRSTOCK_{name}", "any-word-at-all")
     monkeypatch.setenv("FIRSTOCK_TOTP", "123456")

@@ -67,7 +67,7 @@ def _report(error: Exception) -> int:
         if code == REFUSED and "jKey" in str(error):
             # What the rest of the text advises is for programs.
             return _say(f"{str(error).partition('; get a fresh one')[0]}; log in again: firstock-ws login", code)
-        return _say(str(error), code)
+        return _say(str(error).replace("search(...) of client.symbols", "firstock-ws search"), code)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if isinstance(error.filename, str) else ""
         return _say(f"{name}{error.strerror or type(error).__name__}", FAILED)

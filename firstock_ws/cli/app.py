@@ -151,6 +151,21 @@ def stream(
     )
 
 
+@app.command(epilog="Example: firstock-ws search nifty 25000 --exchange NFO")
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORD", help="All of them must be in the name.")],
+    exchange: Annotated[
+        str | None, typer.Option("--exchange", metavar="NAME", help="NSE (the default), BSE, NFO or BFO.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many at most.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
+) -> Command:
+    """Look for instruments by name, in the broker's symbol files. Needs no login."""
+    from firstock_ws.cli.search import run_search
+
+    return partial(run_search, " ".join(words), exchange=exchange, limit=limit, as_json=json)
+
+
 @app.command(epilog="Example: firstock-ws record today.jsonl.zst NSE:26000 NSE:2885 --seconds 600")
 def record(
     file: Annotated[
