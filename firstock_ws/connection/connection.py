@@ -23,7 +23,7 @@ from firstock_ws.connection import library
 from firstock_ws.connection.dial import Dialler, Interrupted, Stream
 from firstock_ws.connection.keeper import Keeper
 from firstock_ws.connection.liveness import Liveness
-from firstock_ws.connection.refusals import ABNORMAL, NO_CODE, explain, explain_answer, lost
+from firstock_ws.connection.refusals import ABNORMAL, NO_CODE, explain, explain_answer, lost, session_limit_error
 from firstock_ws.connection.upgrade import NOT_REFUSED, Upgrade
 from firstock_ws.errors import (
     AuthenticationError,
@@ -169,7 +169,7 @@ class Connection:
         code, reason = self._close_frame or (ABNORMAL, "")
         error = self._failure
         if error is None and protocol.says_session_limit(reason):
-            error = _session_limit_error()
+            error = session_limit_error()
         if error is None:
             error = lost(code, reason)
         if isinstance(error, ConnectionLostError):
@@ -252,7 +252,7 @@ class Connection:
             if self._ready_at is None:
                 self._begin()
         elif verdict is Verdict.SESSION_LIMIT:
-            self._end(_session_limit_error())
+            self._end(session_limit_error())
         elif verdict is Verdict.UNAUTHENTICATED or self._ready_at is None:
             said = REDACTOR.redact(str(fields.get("message", "")))[:200]
             self._end(
@@ -393,13 +393,6 @@ class Connection:
         if look.ping:
             self._send(b"", websocket.ABNF.OPCODE_PING)
         return look.pause
-
-
-def _session_limit_error() -> SessionLimitError:
-    return SessionLimitError(
-        "the broker says that this user has too many open sessions (it allows 3): close one elsewhere; a session "
-        "whose program was killed may be counted for a while longer"
-    )
 
 
 def _cut(sock: socket.socket) -> None:

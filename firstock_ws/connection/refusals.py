@@ -112,3 +112,11 @@ def explain(error: BaseException, *, opened: bool, sending: bool = False) -> Fir
     if not opened:
         return ConnectError(f"the WebSocket handshake failed: {reason}")
     return ConnectionLostError(f"connection lost: {reason}", code=code, reason=reason)
+
+
+def session_limit_error() -> SessionLimitError:
+    """Return what to tell the user when the broker counts too many sessions."""
+    return SessionLimitError(
+        "the broker says that this user has too many open sessions (it allows 3): close one elsewhere; a session "
+        "whose program was killed may be counted for a while longer"
+    )
