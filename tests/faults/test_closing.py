@@ -65,13 +65,15 @@ def test_close_from_a_callback(fault: Fault, sim: Simulator, callback: str) -> N
     with contextlib.suppress(UsageError):
         # It may be closed before connect() has seen that it was up.
         client.connect(DEADLINE)
-    if callback in ("on_error", "on_close", "on_reconnect"):
+    lost = callback in ("on_error", "on_close", "on_reconnect")
+    if lost:
         sim.drop(1011)
     assert returned.wait(DEADLINE)
     wait_until(lambda: our_threads() == [])
     hold_closed(client, sim)
     assert watched.of("on_noreconnect") == []
-    assert sim.handshakes == 1
+    # The next try may come before the callback thread does.
+    assert sim.handshakes <= 1 + lost
     fault.measured("in a callback: {} s", took[0])
 
 
