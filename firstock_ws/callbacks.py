@@ -119,6 +119,8 @@ class Callbacks:
 
 def is_ignored(callback: Callable[..., object]) -> bool:
     """Whether nobody listens to `callback`."""
+    while isinstance(callback, Hooked):
+        callback = callback.users
     return callback is _ignore
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from firstock_ws import ConnectError, Quote, Recorder, replay
+from firstock_ws.bars import BarBuilder
 from firstock_ws.simulator import Simulator
 from firstock_ws.unheard import MOST, Unheard, is_heard
 from tests.conftest import ClientMaker
@@ -175,6 +176,8 @@ def test_a_server_that_is_not_there_is_shown_once(
 ) -> None:
     nobody_logs(monkeypatch)
     client = make_client(url=f"ws://127.0.0.1:{closed_port()}/ws", reconnect_max_tries=2, reconnect_max_delay=0.01)
+    # Its hooks in on_close and on_reconnect are not the user's ears.
+    BarBuilder().attach(client)
     with pytest.raises(ConnectError, match="refused"):
         client.connect()
     err = capsys.readouterr().err

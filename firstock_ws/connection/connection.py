@@ -266,8 +266,9 @@ class Connection:
 
     def _begin(self) -> None:
         """Send the subscriptions here, not on the keeper, so that on_connect is queued before any quote."""
-        if self._is_unwanted():
-            return
+        with self._lock:
+            if self._is_unwanted():
+                return
         self._feed.start_afresh()
         self._online = True
         try:
@@ -276,9 +277,10 @@ class Connection:
         except (OSError, websocket.WebSocketException) as error:
             self._fail(explain(error, opened=True, sending=True))
             return
-        if self._is_unwanted():
-            return
         with self._lock:
+            if self._is_unwanted():
+                return
+            # In one step with the look: a close frame that was sent has a deadline of its own.
             self._deadline = None
             self._ready_at = time.monotonic()
         if not self._on_ready():
@@ -289,10 +291,9 @@ class Connection:
         self._keeper.wake()
 
     def _is_unwanted(self) -> bool:
-        """Whether the user has closed what was about to become a connection; nobody is told of it then."""
-        with self._lock:
-            self._unwanted = self._close_wanted or self._aborted
-            return self._unwanted
+        """Say, under the lock, whether the user has closed what was about to be a connection."""
+        self._unwanted = self._close_wanted or self._aborted
+        return self._unwanted
 
     def _end(self, error: FirstockError) -> None:
         """End the connection with a close frame, because of `error`."""
