@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import http
 import logging
+import re
 import socket
 import ssl
+import traceback
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +27,19 @@ logger = logging.getLogger("firstock_ws.simulator")
 # The library writes whole request lines, keys included, at DEBUG.
 library_logger = logging.getLogger("firstock_ws.simulator.websockets")
 library_logger.setLevel(logging.WARNING)
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Take queries, which hold keys, out of a record: the library quotes a request that it can't read."""
+    record.msg, record.args = _QUERY.sub("?***", record.getMessage()), ()
+    if record.exc_info and record.exc_info[1] is not None:
+        text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        record.exc_info, record.exc_text = None, _QUERY.sub("?***", text)
+    return True
+
+
+_QUERY = re.compile(r"\?\S+")
+library_logger.addFilter(_without_query)
 
 VERSIONS = {"/ws": 1, "/v2/ws": 2}
 SOURCE = "developer-api"
