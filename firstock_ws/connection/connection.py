@@ -100,7 +100,6 @@ class Connection:
         self._close_sent = False
         self._asked_to_close = False
         self._aborted = False
-        self._unwanted = False
         self._open = False
         self._online = False
         self._ready_at: float | None = None
@@ -239,11 +238,11 @@ class Connection:
     def _on_texts(self, frames: list[bytes]) -> None:
         if self._liveness is not None:
             self._liveness.data_came()
-        if self._unwanted:
+        if self._is_unwanted:
             return
         for fields in self._feed.handle(frames):
             self._on_session(fields)
-            if self._unwanted:
+            if self._is_unwanted:
                 return
 
     def _on_session(self, fields: dict[str, Any]) -> None:
@@ -266,9 +265,8 @@ class Connection:
 
     def _begin(self) -> None:
         """Send the subscriptions here, not on the keeper, so that on_connect is queued before any quote."""
-        with self._lock:
-            if self._is_unwanted():
-                return
+        if self._is_unwanted:
+            return
         self._feed.start_afresh()
         self._online = True
         try:
@@ -278,7 +276,7 @@ class Connection:
             self._fail(explain(error, opened=True, sending=True))
             return
         with self._lock:
-            if self._is_unwanted():
+            if self._is_unwanted:
                 return
             # In one step with the look: a close frame that was sent has a deadline of its own.
             self._deadline = None
@@ -286,14 +284,13 @@ class Connection:
         if not self._on_ready():
             with self._lock:
                 self._ready_at = None
-                self._unwanted = True
             self.abort()
         self._keeper.wake()
 
+    @property
     def _is_unwanted(self) -> bool:
-        """Say, under the lock, whether the user has closed what was about to be a connection."""
-        self._unwanted = self._close_wanted or self._aborted
-        return self._unwanted
+        """Whether it was ended before it was ready: nobody is told of what still comes."""
+        return self._ready_at is None and (self._close_wanted or self._aborted)
 
     def _end(self, error: FirstockError) -> None:
         """End the connection with a close frame, because of `error`."""
