@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.frames import FIRST_TOKEN, Market, dump
-from firstock_ws.connection.library import _split
+from firstock_ws.connection.split import split
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.feed.feed import Feed
 from firstock_ws.feed.merge import QuoteBook
@@ -60,7 +60,7 @@ def stages() -> Iterator[tuple[str, float]]:
     book = QuoteBook()
     feed, first = _feed(book), f"NSE:{FIRST_TOKEN}"
     list(feed.handle(full))
-    yield "cutting frames out of what was read", _cost(lambda: _split(wire, 2**20), BATCH)
+    yield "cutting frames out of what was read", _cost(lambda: split(wire, 2**20), BATCH)
     for name, frames in (("full frame", full), ("delta of 4 fields", deltas)):
         entries = read_frame(frames[0])
         assert entries is not None

@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
+from firstock_ws.models import Quote
 from firstock_ws.pending import Pending, Update
 from firstock_ws.unheard import Unheard
 from firstock_ws.worker import Worker
@@ -223,7 +224,14 @@ class Dispatcher:
             except IndexError:
                 # Taken back meanwhile.
                 return
-            name, args = pending.taken(item)
+            name: str
+            args: tuple[object, ...]
+            if type(item) is Quote:
+                # As below, without a call: nearly all are.
+                pending.quotes_taken += 1
+                name, args = "on_quote", (item,)
+            else:
+                name, args = pending.taken(item)
             failure: BaseException | None = None
             try:
                 call(name, args)

@@ -80,7 +80,9 @@ class Pending:
         self._quotes_conflated = self._greeks_conflated = 0
         self._notices_refused = self._notices_discarded = 0
         # The callback thread's.
-        self._quotes_taken = self._greeks_taken = self._notices_taken = 0
+        self.quotes_taken = 0
+        """Quotes that were popped off the batch."""
+        self._greeks_taken = self._notices_taken = 0
 
     def __len__(self) -> int:
         return len(self.batch) + len(self._queue) - self._empty
@@ -185,7 +187,7 @@ class Pending:
     def taken(self, item: Item) -> tuple[str, tuple[object, ...]]:
         """Account for what was popped off the batch; return what is to be called with what."""
         if type(item) is Quote:
-            self._quotes_taken += 1
+            self.quotes_taken += 1
             return "on_quote", (item,)
         if isinstance(item, Event):
             self._notices_taken += item.droppable
@@ -227,11 +229,11 @@ class Pending:
     @property
     def _updates_waiting(self) -> int:
         put, conflated = self._quotes_put + self._greeks_put, self._quotes_conflated + self._greeks_conflated
-        return put - conflated - self._quotes_taken - self._greeks_taken
+        return put - conflated - self.quotes_taken - self._greeks_taken
 
     def counts(self) -> PendingCounts:
         """Return all figures as of one moment."""
-        taken = self._quotes_taken
+        taken = self.quotes_taken
         return PendingCounts(
             quotes_received=self._quotes_put,
             quotes_delivered=taken,

@@ -89,23 +89,27 @@ def test_a_failure_that_is_not_of_the_key_is_reported(
     assert watched.names().count("on_connect") == 1
 
 
-def test_a_fault_of_ours_costs_one_frame(
-    sim: Simulator, connected: tuple[FirstockWS, Watched], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("body", [{"i_open_price": 1}, {"i_open_price": 0}], ids=["plain", "odd"])
+def test_a_fault_of_ours_costs_one_instrument(
+    body: dict[str, Any], sim: Simulator, connected: tuple[FirstockWS, Watched], caplog: pytest.LogCaptureFixture
 ) -> None:
     client, watched = connected
     client.quotes  # noqa: B018
-    original = client._book.take
+    original = client._book._key
 
-    def trip(instrument: str, *args: Any) -> Any:
+    def trip(instrument: str) -> Any:
         if instrument == "NSE:666":
             raise RuntimeError("a fault")
-        return original(instrument, *args)
+        return original(instrument)
 
-    client._book.take = trip  # type: ignore[method-assign]
-    push(sim, {"NSE:666": {"i_open_price": 1}})
+    client._book._key = trip  # type: ignore[method-assign]
+    push(sim, {"NSE:665": {"i_open_price": 1}, "NSE:666": body, "NSE:667": {"i_open_price": 1}})
     push(sim, FULL)
-    watched.wait("on_quote")
-    assert "log has the details" in str(watched.of("on_error")[0])
+    watched.wait("on_quote", 3)
+    assert watched.names()[-4:] == ["on_quote", "on_error", "on_quote", "on_quote"]
+    error = watched.of("on_error")[0]
+    assert "log has the details" in str(error)
+    assert json.loads(error.frame) == body
     assert "RuntimeError: a fault" in caplog.text
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firstock_ws.connection import library
+from firstock_ws.connection.split import split
 from firstock_ws.connection.library import Frames, Messages, TooLargeError
 
 LIMIT = 70_000
@@ -136,7 +137,7 @@ def test_each_cut_and_each_pair_of_cuts() -> None:
 
 
 def reference(data: bytes, limit: int) -> tuple[list[bytes], int, int, bool]:
-    """Do as `_split` does, one frame at a time, as RFC 6455 has it."""
+    """Do as `split` does, one frame at a time, as RFC 6455 has it."""
     texts: list[bytes] = []
     rest = data
     while True:
@@ -162,12 +163,12 @@ def reference(data: bytes, limit: int) -> tuple[list[bytes], int, int, bool]:
 def test_split_does_as_the_protocol_says(parts: Parts, short: int, tail: bytes, limit: int) -> None:
     data = b"".join(built(*part) for part in parts) + tail
     data = data[: max(0, len(data) - short)]
-    assert library._split(data, limit) == reference(data, limit)
+    assert split(data, limit) == reference(data, limit)
 
 
 @given(st.binary(max_size=40).map(lambda data: data.replace(b"\0", b"\x81")), st.integers(-1, 20))
 def test_split_of_any_bytes(data: bytes, limit: int) -> None:
-    assert library._split(data, limit) == reference(data, limit)
+    assert split(data, limit) == reference(data, limit)
 
 
 # --- bounds ------------------------------------------------------------------------------------------------------
@@ -198,8 +199,7 @@ def test_the_end_is_an_error_of_the_library() -> None:
 
 def test_a_long_frame_in_little_pieces_is_not_copied_over_and_over(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
-    split = library._split
-    monkeypatch.setattr(library, "_split", lambda data, limit: looked.append(len(data)) or split(data, limit))
+    monkeypatch.setattr(library, "split", lambda data, limit: looked.append(len(data)) or split(data, limit))
     data = built(TEXT, b"x" * 60_000, 1, b"")
     assert [text for _, text in taken([data[at : at + 10] for at in range(0, len(data), 10)])] == [b"x" * 60_000]
     assert len(looked) <= 3

@@ -27,6 +27,7 @@ from websocket._abnf import continuous_frame, frame_buffer
 from firstock_ws._secrets import get_logger
 from firstock_ws.connection.dial import Stream
 from firstock_ws.connection.readiness import reader_of, waiter_of
+from firstock_ws.connection.split import FINAL_TEXT, SHORTEST, split
 
 MAX_FRAGMENTS = 1_000
 """Pieces that one message may come in."""
@@ -39,9 +40,6 @@ _CHUNK = 65_536
 """Bytes asked for at a time; a megabyte costs five times the CPU when little comes."""
 _IDLE = 10.0
 """Seconds between two looks at whether the connection was ended; ending it wakes the reader as well."""
-_SHORTEST = 2
-_FINAL_TEXT = 0x81
-_MASKED = 0x80
 
 # A text, a ping, a message in two pieces, and half a text.
 _TRIAL = b"\x81\x01a\x89\x01b\x01\x01c\x80\x01d\x81\x02e"
@@ -82,7 +80,7 @@ class Frames(frame_buffer):
         # Kept: memory taken anew for each reading costs more than all else when frames come one by one.
         self._room = memoryview(bytearray(2 * _CHUNK))
         self._at = self._end = 0
-        self._needed = _SHORTEST
+        self._needed = SHORTEST
         self.unusual = False
         """Whether the next frame, of which at least the beginning is here, is for the library to read."""
         self.emptied = False
@@ -116,7 +114,7 @@ class Frames(frame_buffer):
 
     def recv_frame(self) -> Any:
         frame = super().recv_frame()
-        self.unusual, self._needed = False, _SHORTEST
+        self.unusual, self._needed = False, SHORTEST
         # Whatever is left may be the beginning of the next.
         self.read = self._end - self._at
         self.began_at = self.heard_at if self.read else None
@@ -141,9 +139,9 @@ class Frames(frame_buffer):
             texts: list[bytes] = []
             if not self.stuck:
                 # One copy of all, since slices of bytes cost a third of those of a view; of none for other frames.
-                end = self._end if self._room[self._at] == _FINAL_TEXT else self._at + _SHORTEST
+                end = self._end if self._room[self._at] == FINAL_TEXT else self._at + SHORTEST
                 data = bytes(self._room[self._at : end])
-                texts, taken, self._needed, self.unusual = _split(data, self._limit if between_messages else -1)
+                texts, taken, self._needed, self.unusual = split(data, self._limit if between_messages else -1)
                 self._at += taken
                 if taken or self.unusual:
                     self.began_at = None
@@ -177,38 +175,6 @@ class Frames(frame_buffer):
             room = self._room if len(self._room) >= wanted else memoryview(bytearray(2 * wanted))
             room[:left] = bytes(self._room[self._at : self._end])
             self._room, self._at, self._end = room, 0, left
-
-
-def _split(data: bytes, limit: int) -> tuple[list[bytes], int, int, bool]:
-    """Cut whole, final, unmasked text frames off the front of `data`.
-
-    Args:
-        limit: bytes that a payload may have.
-
-    Returns:
-        Their payloads; how many bytes of `data` they took; how many there must be, behind those, to go on; whether
-        what follows is something else.
-    """
-    texts: list[bytes] = []
-    at, end = 0, len(data)
-    while end - at >= _SHORTEST:
-        length = data[at + 1]
-        if data[at] != _FINAL_TEXT or length & _MASKED:
-            return texts, at, 0, True
-        start = at + 2
-        if length >= 126:
-            start += 2 if length == 126 else 8
-            if start > end:
-                return texts, at, start - at, False
-            length = int.from_bytes(data[at + 2 : start], "big")
-        if length > limit:
-            return texts, at, 0, True
-        stop = start + length
-        if stop > end:
-            return texts, at, stop - at, False
-        texts.append(data[start:stop])
-        at = stop
-    return texts, at, _SHORTEST, False
 
 
 class Messages(continuous_frame):

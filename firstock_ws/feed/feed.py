@@ -13,7 +13,7 @@ from firstock_ws import protocol
 from firstock_ws._secrets import get_logger
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, FrameError
-from firstock_ws.feed.market import Entry, MarketUpdate
+from firstock_ws.feed.market import Entry
 from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import IST, Quote
@@ -25,6 +25,9 @@ from firstock_ws.protocol import Kind, Part
 from firstock_ws.taps import Decision, Odd, Taps
 
 logger = get_logger("firstock_ws.feed")
+
+_AT_ONCE = 16
+"""Parts of frames that are merged at once: of many, the first would have left the processor's cache by then."""
 
 
 class FeedCounts(NamedTuple):
@@ -128,35 +131,29 @@ class Feed:
                     self._taps.begin()
                     before = length_hint(rest)
                 wants_raw = self._wants_raw()
-                read_frame, take = self._read_frame, self._book.take
+                read_frame = self._read_frame
+                entries: list[Entry] = []
                 updates: list[Update] = []
                 for frame in rest:
                     try:
                         if wants_raw:
-                            self._flush(updates)
+                            self._flush(entries, updates)
                             self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
-                        entries = read_frame(frame)
-                        if entries is not None:
-                            for instrument, update, plain, raw in entries:
-                                quote = (
-                                    take(instrument, update, plain, raw)
-                                    if plain
-                                    else self._take_odd(instrument, update, raw, updates)
-                                )
-                                if quote is not None:
-                                    updates.append(quote)
+                        read = read_frame(frame)
+                        if read is not None:
+                            entries += read
+                            if len(entries) >= _AT_ONCE:
+                                self._merge(entries, updates)
                             continue
-                        self._flush(updates)
+                        self._flush(entries, updates)
                         sessions = self._handle_unusual(frame)
-                    except Exception:
-                        # One frame that trips over a fault of ours must not cost the user the stream.
-                        logger.exception("a frame could not be handled")
-                        text = "a frame could not be handled; the log has the details"
-                        self._report(FrameError(text, frame=frame))
+                    except Exception:  # noqa: BLE001 - told of
+                        self._flush(entries, updates)
+                        self._report_fault(frame)
                     self._note_odd(frame)
                     if sessions:
                         break
-                self._flush(updates)
+                self._flush(entries, updates)
                 if tapped:
                     self._tell(frames[len(frames) - before : len(frames) - length_hint(rest)])
             if not sessions:
@@ -189,16 +186,36 @@ class Feed:
             for tap in self._taps.now:
                 tap.binary(frame)
 
-    def _take_odd(
-        self, instrument: str, update: MarketUpdate, raw: bytes | dict[str, Any], before: list[Update]
-    ) -> Quote | None:
+    def _merge(self, entries: list[Entry], updates: list[Update]) -> None:
+        """Merge what usual market frames held into quotes, which `updates` gets; empties `entries`."""
+        batch = tuple(entries)
+        entries.clear()
+        rest = iter(batch)
+        for _ in batch:
+            try:
+                odd = self._book.take_plain(rest, updates)
+                if odd is None:
+                    return
+                self._take_odd(odd, updates)
+            except Exception:  # noqa: BLE001 - told of
+                self._put(updates)
+                self._report_fault(batch[-1 - length_hint(rest)][3])
+
+    def _flush(self, entries: list[Entry], updates: list[Update]) -> None:
+        self._merge(entries, updates)
+        self._put(updates)
+
+    def _take_odd(self, entry: Entry, updates: list[Update]) -> None:
+        instrument, update, _, raw = entry
         try:
-            return self._book.take(instrument, update, False, raw)
+            quote = self._book.take(instrument, update, False, raw)
         except ValueError:
             # What came before it must be delivered before the errors.
-            self._flush(before)
+            self._put(updates)
             # A number that can't be one of this feed: said, and told apart, field by field.
-            return self._merge_fields(instrument, raw if isinstance(raw, dict) else json.loads(raw))
+            quote = self._merge_fields(instrument, raw if isinstance(raw, dict) else json.loads(raw))
+        if quote is not None:
+            updates.append(quote)
 
     def _merge_fields(self, instrument: str, fields: dict[str, Any]) -> Quote | None:
         bad: list[str] = []
@@ -236,16 +253,16 @@ class Feed:
                 problems.append(part.problem)
             else:
                 # What came before it in the frame must be delivered before it.
-                self._flush(updates)
+                self._put(updates)
                 problems += self._handle_trade(part)
-        self._flush(updates)
+        self._put(updates)
         if problems and protocol.says_session_limit(frame):
             sessions.append(_session_limit())
         elif problems:
             self._not_understood("; ".join(problems[:3]) + (" ..." if len(problems) > 3 else ""), frame)
         return sessions
 
-    def _flush(self, updates: list[Update]) -> None:
+    def _put(self, updates: list[Update]) -> None:
         if updates:
             self._dispatcher.put_updates(updates, more_follow=True)
             updates.clear()
@@ -280,6 +297,11 @@ class Feed:
         """Tell the user of something wrong with a frame; taps learn of the frame."""
         logger.warning("%s", error)
         self._dispatcher.put_notice("on_error", error)
+
+    def _report_fault(self, frame: bytes | dict[str, Any]) -> None:
+        """Tell of the exception that is being handled: what trips over a fault of ours costs nothing else."""
+        logger.exception("a frame could not be handled")
+        self._report(FrameError("a frame could not be handled; the log has the details", frame=frame))
 
     def _not_understood(self, problem: str, frame: bytes) -> None:
         self._unknown_frames += 1

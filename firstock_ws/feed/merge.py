@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from firstock_ws.feed.market import BAD, PLAIN_LIMIT, MarketUpdate, read_market
+from firstock_ws.feed.market import BAD, PLAIN_LIMIT, Entry, MarketUpdate, read_market
 from firstock_ws.instruments import Named
 from firstock_ws.models import _fields
 from firstock_ws.models.quote import (
@@ -181,15 +181,44 @@ class QuoteBook:
                 quote = Quote(last._key, state, before, raw)
                 self._quotes[instrument] = quote
                 return quote
-            if instrument in self._muted:
-                self._hidden[instrument] = merge(self._hidden.get(instrument, EMPTY_STATE), update)
-                return None
-            # After a reconnect the server sends a snapshot: what stood before must not shine through it.
-            state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
-            self._hidden.pop(instrument, None)
-            self._quotes[instrument] = quote = Quote(self._key(instrument), state, EMPTY_STATE, raw)
-            self._fresh.add(instrument)
-            return quote
+            return self._take_first(instrument, update, raw)
+
+    def take_plain(self, entries: Iterator[Entry], quotes: list[Any]) -> Entry | None:
+        """Take `entries` up to the first that is not plain; return that one, None if all were.
+
+        As many calls of `take` would do the same, in nearly twice the time.
+
+        Args:
+            quotes: gets the full quotes, but for instruments that were unsubscribed meanwhile.
+        """
+        with self._lock:
+            fresh, table, found = self._fresh, self._quotes, quotes.append
+            for entry in entries:
+                instrument, update, plain, raw = entry
+                if not plain:
+                    return entry
+                if instrument in fresh:
+                    last = table[instrument]
+                    before = last._state
+                    table[instrument] = quote = Quote(last._key, merge_plain(before, update), before, raw)
+                    found(quote)
+                else:
+                    first = self._take_first(instrument, update, raw)
+                    if first is not None:
+                        found(first)
+        return None
+
+    def _take_first(self, instrument: str, update: MarketUpdate, raw: dict[str, Any] | bytes) -> Quote | None:
+        """Take what is not of a quote of this connection; the caller holds the lock."""
+        if instrument in self._muted:
+            self._hidden[instrument] = merge(self._hidden.get(instrument, EMPTY_STATE), update)
+            return None
+        # After a reconnect the server sends a snapshot: what stood before must not shine through it.
+        state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
+        self._hidden.pop(instrument, None)
+        self._quotes[instrument] = quote = Quote(self._key(instrument), state, EMPTY_STATE, raw)
+        self._fresh.add(instrument)
+        return quote
 
     def _key(self, instrument: str) -> Key:
         exchange, _, token = instrument.partition(":")

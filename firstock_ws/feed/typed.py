@@ -7,6 +7,7 @@ both can read, both make the same.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -108,40 +109,38 @@ def _odd_close(update: MarketUpdate, again: Any) -> MarketUpdate:
     return (*update[:CLOSE], update[CLOSE] or again, *update[CLOSE + 1 :])
 
 
-def _entry(raw: Any, key: str | None) -> Entry:
-    if len(raw) > _LONGEST:
-        raise _UnusualError
-    plain = True
-    try:
-        record = _decode_plain(raw)
-    except msgspec.ValidationError:
-        plain = False
-        record = _decode_any(raw)
-    update = astuple(record)[:_LENGTH]
-    text = update[NUMBER_COUNT]
-    if text is not None and market_time(text) is None:
-        raise _UnusualError
-    if record.close_price is not None and not (plain and update[CLOSE]):
-        update = _odd_close(update, record.close_price)
-    if key is None:
-        return _instrument(record.c_exch_seg, record.c_symbol), update, plain, raw
-    if update == _NOTHING and record.c_symbol is None:
-        raise _UnusualError
-    return key, update, plain, bytes(raw)
-
-
 def read_frame(frame: bytes) -> list[Entry] | None:
     """Return what a market frame holds, in its order; None if it is no market frame, or an unusual one."""
     # Not all of the text is looked at by the decoders; whether it is UTF-8 at all must be.
     if not frame.isascii():
         return None
+    entries: list[Entry] = []
     try:
-        if frame[frame.find(b":") - 1] == _QUOTE_MARK:
-            return [_entry(frame, None)]
-        entries = []
-        for key, raw in _decode_keyed(frame).items():
-            entries.append(_entry(raw, _keyed_instrument(key)))
-        return entries or None
+        flat = frame[frame.find(b":") - 1] == _QUOTE_MARK
+        parts: Iterable[tuple[str | None, Any]] = ((None, frame),) if flat else _decode_keyed(frame).items()
+        # No function of its own for a part: the call would be a twentieth of the whole.
+        for key, raw in parts:
+            if len(raw) > _LONGEST:
+                return None
+            plain = True
+            try:
+                record = _decode_plain(raw)
+            except msgspec.ValidationError:
+                plain = False
+                record = _decode_any(raw)
+            update = astuple(record)[:_LENGTH]
+            text = update[NUMBER_COUNT]
+            if text is not None and market_time(text) is None:
+                return None
+            if record.close_price is not None and not (plain and update[CLOSE]):
+                update = _odd_close(update, record.close_price)
+            if key is None:
+                entries.append((_instrument(record.c_exch_seg, record.c_symbol), update, plain, raw))
+            elif update == _NOTHING and record.c_symbol is None:
+                return None
+            else:
+                entries.append((_keyed_instrument(key), update, plain, bytes(raw)))
     except (_UnusualError, ValueError, IndexError, RecursionError, OverflowError, OSError):
         # ValueError: also msgspec's own. OverflowError and OSError: a time that is none.
         return None
+    return entries or None

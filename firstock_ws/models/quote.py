@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, NoReturn, TypeVar, cast, overload
 
 from firstock_ws.models import _fields
 
@@ -62,67 +62,59 @@ class DepthLevel(NamedTuple):
         return self._asdict()
 
 
-class _Field(Generic[_T]):
-    """A read-only attribute that converts its value when it is read: most users read a few of the thirty."""
+if TYPE_CHECKING:
 
-    __slots__ = ("_index", "_name")
+    class _Field(Generic[_T]):
+        """A read-only attribute, as type checkers see it."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-        self._index = STATE_NAMES.index(name)
+        @overload
+        def __get__(self, quote: None, owner: type) -> _Field[_T]: ...
+        @overload
+        def __get__(self, quote: Quote, owner: type) -> _T | None: ...
+        def __get__(self, quote: Quote | None, owner: type) -> _Field[_T] | _T | None: ...
+        def __set__(self, quote: Quote, value: NoReturn) -> None: ...
 
-    @overload
-    def __get__(self, quote: None, owner: type) -> _Field[_T]: ...
-    @overload
-    def __get__(self, quote: Quote, owner: type) -> _T | None: ...
-    def __get__(self, quote: Quote | None, owner: type) -> _Field[_T] | _T | None:
-        if quote is None:
-            return self
-        value = quote._state[self._index]
-        return None if value is None else self._convert(value)
 
-    def __set__(self, quote: Quote, value: object) -> None:
-        raise AttributeError(f"a Quote does not change: {self._name!r} cannot be set")
+def _field(name: str, read: Callable[[Quote], _T | None]) -> _Field[_T]:
+    """Return an attribute that converts its value when it is read: most users read a few of the thirty.
 
-    def _convert(self, value: Any) -> _T:
-        raise NotImplementedError
+    A plain property, which Python knows to read without a detour.
+    """
+
+    def refuse(quote: Quote, value: object) -> None:
+        raise AttributeError(f"a Quote does not change: {name!r} cannot be set")
+
+    return cast("_Field[_T]", property(read, refuse))
+
+
+def _price(name: str) -> _Field[float]:
+    index = STATE_NAMES.index(name)
+
+    def read(quote: Quote) -> float | None:
+        value = quote._state[index]
+        return value / 100 if type(value) is int else None if value is None else round(value) / 100
+
+    return _field(name, read)
+
+
+def _number(name: str) -> _Field[int]:
+    index = STATE_NAMES.index(name)
+    return _field(name, lambda quote: _whole_or_none(quote._state[index]))
+
+
+def _time(name: str) -> _Field[datetime]:
+    index = STATE_NAMES.index(name)
+    return _field(name, lambda quote: _fields.epoch(quote._state[index]))
+
+
+def _time_text(name: str) -> _Field[datetime]:
+    index = STATE_NAMES.index(name)
+    return _field(name, lambda quote: _fields.market_time(quote._state[index]))
 
 
 def _whole(number: Any) -> int:
     """Return a number of a `State` without the binary noise that it may have come with."""
     return number if type(number) is int else round(number)
-
-
-class _Price(_Field[float]):
-    __slots__ = ()
-
-    def _convert(self, value: Any) -> float:
-        return _whole(value) / 100
-
-
-class _Number(_Field[int]):
-    __slots__ = ()
-
-    def _convert(self, value: Any) -> int:
-        return _whole(value)
-
-
-class _Time(_Field[datetime]):
-    __slots__ = ()
-
-    def _convert(self, value: Any) -> datetime:
-        moment = _fields.epoch(value)
-        assert moment is not None
-        return moment
-
-
-class _TimeText(_Field[datetime]):
-    __slots__ = ()
-
-    def _convert(self, value: Any) -> datetime:
-        moment = _fields.market_time(value)
-        assert moment is not None
-        return moment
 
 
 def _depth(levels: Iterable[Level]) -> Iterator[DepthLevel]:
@@ -183,45 +175,45 @@ class Quote:
         """
         return self._key.symbol
 
-    last_price = _Price()
+    last_price = _price("last_price")
     """Price of the last trade, rupees."""
-    last_quantity = _Number()
+    last_quantity = _number("last_quantity")
     """Quantity of the last trade."""
-    last_trade_time = _Time()
+    last_trade_time = _time("last_trade_time")
     """When the last trade was, IST; None for an index."""
-    average_price = _Price()
+    average_price = _price("average_price")
     """Volume-weighted average price of the day, rupees."""
-    open = _Price()
+    open = _price("open")
     """The day's first price, rupees."""
-    high = _Price()
+    high = _price("high")
     """The day's highest price, rupees."""
-    low = _Price()
+    low = _price("low")
     """The day's lowest price, rupees."""
-    close = _Price()
+    close = _price("close")
     """The previous day's closing price, rupees."""
-    volume = _Number()
+    volume = _number("volume")
     """Quantity traded today."""
-    traded_value = _Price()
+    traded_value = _price("traded_value")
     """Value traded today, rupees."""
-    total_buy_quantity = _Number()
+    total_buy_quantity = _number("total_buy_quantity")
     """Quantity wanted in the whole book, beyond the five levels."""
-    total_sell_quantity = _Number()
+    total_sell_quantity = _number("total_sell_quantity")
     """Quantity offered in the whole book, beyond the five levels."""
-    open_interest = _Number()
+    open_interest = _number("open_interest")
     """Open interest of this contract."""
-    total_open_interest = _Number()
+    total_open_interest = _number("total_open_interest")
     """Open interest of the underlying, over all contracts."""
-    lower_circuit = _Price()
+    lower_circuit = _price("lower_circuit")
     """Lowest price allowed today, rupees."""
-    upper_circuit = _Price()
+    upper_circuit = _price("upper_circuit")
     """Highest price allowed today, rupees."""
-    year_low = _Price()
+    year_low = _price("year_low")
     """Lowest price of the year, rupees."""
-    year_high = _Price()
+    year_high = _price("year_high")
     """Highest price of the year, rupees."""
-    feed_time = _Time()
+    feed_time = _time("feed_time")
     """When the exchange sent this state, IST."""
-    exchange_time = _TimeText()
+    exchange_time = _time_text("exchange_time")
     """The same instant as `feed_time`, as the exchange wrote it out, IST."""
 
     @property
@@ -318,7 +310,7 @@ class Quote:
 _KEY_NAMES = Key._fields
 
 VALUE_NAMES: tuple[str, ...] = (
-    *(name for name, member in vars(Quote).items() if isinstance(member, _Field)),
+    *(name for name in vars(Quote) if name in STATE_NAMES[:BIDS]),
     *("change", "change_percent", "bids", "asks", "best_bid", "best_ask"),
 )
 """Every attribute of a quote that can change, in the order of `Quote.to_dict`."""

@@ -6,13 +6,13 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, UsageError
-from firstock_ws.feed.market import MarketUpdate
+from firstock_ws.feed.market import Entry, MarketUpdate
 from firstock_ws.feed.merge import Frozen, QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
@@ -97,6 +97,15 @@ class SelectiveBook(QuoteBook):
         if unwanted and instrument not in self._muted:
             self.mute([instrument])
         return super().take(instrument, update, plain, raw)
+
+    def take_plain(self, entries: Iterator[Entry], quotes: list[Any]) -> Entry | None:
+        for entry in entries:
+            if not entry[2]:
+                return entry
+            quote = self.take(*entry)
+            if quote is not None:
+                quotes.append(quote)
+        return None
 
     def thaw(self, frozen: Frozen) -> None:
         super().thaw(frozen)
