@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firstock_ws.connection import library
-from firstock_ws.connection.split import split
 from firstock_ws.connection.library import Frames, Messages, TooLargeError
+from firstock_ws.connection.split import split
 
 LIMIT = 70_000
 ANY_MACHINE = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
