@@ -27,6 +27,10 @@ class State(Enum):
 ENDED = frozenset({State.STOPPED, State.FAILED})
 
 
+def _nothing() -> None:
+    """What is to be done beside a change, where nobody says otherwise."""
+
+
 class StateHolder:
     """The state of one client, written by whoever was given charge of it last.
 
@@ -48,31 +52,37 @@ class StateHolder:
         """Begin anew, as `State.CONNECTING`: from here on only `writer` can change the state."""
         with self._changing:
             self._in_charge = writer
-            self._change(State.CONNECTING)
+            self._state = State.CONNECTING
+            self._release()
 
-    def set(self, writer: object, state: State, first: Callable[[], None] | None = None) -> bool:
+    def set(
+        self,
+        writer: object,
+        state: State,
+        *,
+        before: Callable[[], object] = _nothing,
+        after: Callable[[], object] = _nothing,
+    ) -> bool:
         """Change the state, unless `writer` is not in charge any more or has ended; return whether it was changed.
 
         Args:
-            first: called in the same step, before anybody sees the new state; it must not wait.
+            before: called in the same step, before anybody sees the new state; it must not wait.
+            after: the same, before those who wait for it are woken.
         """
         with self._changing:
             # A stopped client stays stopped whatever a late thread has to say; one that failed stays failed.
             if writer is not self._in_charge or self._state in ENDED:
                 return False
-            if first is not None:
-                first()
-            self._change(state)
+            before()
+            self._state = state
+            after()
+            self._release()
             return True
 
     def wake(self) -> None:
         """Have all who wait look at their condition again, for what else may be in it."""
         with self._changing:
             self._release()
-
-    def _change(self, state: State) -> None:
-        self._state = state
-        self._release()
 
     def _release(self) -> None:
         while self._waiters:

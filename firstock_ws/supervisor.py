@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from firstock_ws._secrets import Secret, get_logger
 from firstock_ws.backoff import LASTED, Backoff
@@ -213,8 +214,9 @@ class Supervisor:
 
     def _on_ready(self) -> bool:
         """Tell the user of the connection, unless the client was closed meanwhile; return whether it counts."""
-        # Queued before anybody is told: whoever waits for the connection may look at what the callbacks saw.
-        if not self._state.set(self, State.CONNECTED, self._count_connection):
+        # Queued before those who wait are woken: they may look at what the callbacks saw.
+        tell = partial(self._put, "on_connect")
+        if not self._state.set(self, State.CONNECTED, before=self._count_connection, after=tell):
             return False
         if self._key is not None:
             self._reconciler.connected(self._key)
@@ -224,7 +226,6 @@ class Supervisor:
         self.connections += 1
         self._tries = 0
         self._keys.forget_refusals()
-        self._put("on_connect")
 
 
 def _failed(error: FirstockError | None) -> Ending:

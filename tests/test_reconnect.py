@@ -39,6 +39,30 @@ def test_nothing_of_before_shines_through_after_a_reconnect(sim: Simulator, make
     assert (quote.open, quote.high) == (None, 3.0)
 
 
+def test_the_state_is_true_in_the_callbacks_that_tell_of_it(sim: Simulator, make_client: ClientMaker) -> None:
+    client = make_client(**QUICK)
+    seen: list[tuple[str, State]] = []
+    told = threading.Semaphore(0)
+
+    def on_connect() -> None:
+        seen.append(("on_connect", client.state))
+        told.release()
+
+    client.on_connect = on_connect
+    client.on_reconnect = lambda attempt, delay: seen.append(("on_reconnect", client.state))
+    client.on_noreconnect = lambda error: seen.append(("on_noreconnect", client.state))
+    client.connect(DEADLINE)
+    for _ in range(20):
+        assert told.acquire(timeout=DEADLINE)
+        sim.drop(1001)
+    assert told.acquire(timeout=DEADLINE)
+    sim.expire_key()
+    wait_until(lambda: len(seen) == 42)
+    assert {state for name, state in seen if name == "on_connect"} == {State.CONNECTED}
+    assert {state for name, state in seen if name == "on_reconnect"} <= {State.WAITING, State.CONNECTING}
+    assert seen[-1] == ("on_noreconnect", State.FAILED)
+
+
 # --- tries that fail ---------------------------------------------------------------------------------------------
 
 

@@ -82,11 +82,15 @@ def test_work_that_was_called_off_is_never_done() -> None:
 def test_who_is_not_in_charge_of_the_state_changes_nothing() -> None:
     holder, earlier, later = StateHolder(), object(), object()
     told: list[State] = []
+
+    def tell() -> None:
+        told.append(holder.now)
+
     holder.take_charge(earlier)
-    assert holder.set(earlier, State.CONNECTED, lambda: told.append(holder.now))
-    assert told == [State.CONNECTING], "told before it is seen"
+    assert holder.set(earlier, State.CONNECTED, before=tell, after=tell)
+    assert told == [State.CONNECTING, State.CONNECTED]
     holder.take_charge(later)
-    assert not holder.set(earlier, State.CONNECTED, lambda: told.append(holder.now))
+    assert not holder.set(earlier, State.CONNECTED, before=tell, after=tell)
     assert holder.set(later, State.STOPPED)
-    assert not holder.set(later, State.CONNECTED, lambda: told.append(holder.now))
-    assert (holder.now, len(told)) == (State.STOPPED, 1)
+    assert not holder.set(later, State.CONNECTED, before=tell, after=tell)
+    assert (holder.now, len(told)) == (State.STOPPED, 2)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
-from firstock_ws.cli.live import closing, has_ended, show
+from firstock_ws.cli.live import closing, is_closed, show
 from firstock_ws.cli.output import choose_output
 from firstock_ws.client import FirstockWS
 from firstock_ws.simulator import Simulator
@@ -50,7 +50,7 @@ def run_demo(*, seconds: float, wire: str) -> int:
             with closing(client, collector):
                 client.connect()
                 simulator.place_order("NSE:2885", quantity=50)
-                show(collector, output, seconds=seconds, over=lambda: has_ended(client), meanwhile=drop)
+                show(collector, output, seconds=seconds, over=lambda: is_closed(client), meanwhile=drop)
         except KeyboardInterrupt:
             _say(console, "stopped by Ctrl-C")
         console.print("What the client counted:")

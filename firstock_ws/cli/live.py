@@ -15,7 +15,7 @@ from firstock_ws.cli.output import Output
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import FirstockError, UsageError
 from firstock_ws.signals import sigterm_as_ctrl_c
-from firstock_ws.state import ENDED
+from firstock_ws.state import State
 
 CONNECT_TIMEOUT = 10.0
 _DERIVATIVES = ("NFO", "BFO")
@@ -136,7 +136,6 @@ def _show(
     meanwhile: Callable[[float], None] | None,
 ) -> FirstockError | None:
     began = time.monotonic()
-    failure: FirstockError | None = None
     while True:
         ended = over()
         now = time.monotonic() - began
@@ -144,12 +143,12 @@ def _show(
             meanwhile(now)
         left = None if seconds is None else seconds - now
         if left is not None and left <= 0:
-            return failure
+            return None
         wait = output.pause()
         events = collector.take(wait if left is None else min(wait, left))
         output.show(events)
-        failure = failure_in(events) or failure
-        if ended and not events:
+        failure = failure_in(events)
+        if failure is not None or (ended and not events):
             return failure
 
 
@@ -158,6 +157,6 @@ def failure_in(events: Sequence[Event]) -> FirstockError | None:
     return next((event.data for event in events if event.kind == "noreconnect"), None)
 
 
-def has_ended(client: FirstockWS) -> bool:
-    """Whether `client` will bring nothing more."""
-    return client.state in ENDED
+def is_closed(client: FirstockWS) -> bool:
+    """Whether `client` was closed. That it gave up is told by an event, which comes some time after its state."""
+    return client.state is State.STOPPED

@@ -11,8 +11,8 @@ from firstock_ws._secrets import REDACTOR
 from firstock_ws.access import live_access
 from firstock_ws.cli.events import Collector
 from firstock_ws.cli.lines import in_words
-from firstock_ws.cli.live import bad_input, closing, connect, failure_in, has_ended, make_client, signals_ignored
-from firstock_ws.errors import FirstockError, RecordingError
+from firstock_ws.cli.live import bad_input, closing, connect, failure_in, is_closed, make_client, signals_ignored
+from firstock_ws.errors import RecordingError
 from firstock_ws.recording import Recorder, RecorderStats
 from firstock_ws.signals import sigterm_as_ctrl_c
 
@@ -44,7 +44,7 @@ def _record(file: Path, instruments: Sequence[str], greeks: bool, seconds: float
         # The recorder closes last: it is to have the goodbye, too.
         with recorder, closing(client, collector):
             connect(client, access)
-            _watch(collector, recorder, progress, seconds, lambda: has_ended(client))
+            _watch(collector, recorder, progress, seconds, lambda: is_closed(client))
     finally:
         with signals_ignored():
             recorder.close()
@@ -87,8 +87,7 @@ def _watch(
     collector: Collector, recorder: Recorder, progress: Progress, seconds: float | None, over: Callable[[], bool]
 ) -> None:
     began = time.monotonic()
-    failure: FirstockError | None = None
-    while failure is None and not over():
+    while not over():
         left = _PAUSE if seconds is None else began + seconds - time.monotonic()
         if left <= 0:
             return
@@ -96,13 +95,11 @@ def _watch(
         for event in events:
             progress.say(in_words(event, ()))
         failure = failure_in(events)
+        if failure is not None:
+            raise failure
         stats = recorder.stats
         trouble = f"  {REDACTOR.redact(stats.error)}" if stats.error else ""
         progress.show(f"recording {time.monotonic() - began:.0f} s  {_figures(stats)}{trouble}")
-    if failure is None:
-        failure = failure_in(collector.take(0))
-    if failure is not None:
-        raise failure
 
 
 def _figures(stats: RecorderStats) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from firstock_ws.access import live_access
 from firstock_ws.cli.board import Board
 from firstock_ws.cli.events import Collector
-from firstock_ws.cli.live import bad_input, closing, connect, has_ended, make_client, show
+from firstock_ws.cli.live import bad_input, closing, connect, is_closed, make_client, show
 from firstock_ws.cli.output import choose_output
 from firstock_ws.tables.cells import check_fields
 
@@ -38,5 +38,5 @@ def run_stream(
     client = make_client(access, instruments, greeks=greeks, collector=collector)
     with closing(client, collector):
         connect(client, access)
-        show(collector, output, seconds=seconds, over=lambda: has_ended(client))
+        show(collector, output, seconds=seconds, over=lambda: is_closed(client))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import struct
@@ -369,16 +370,15 @@ def without_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(not fast_path_allowed(), reason="the library is not tried then")
 @fast_ways
-def test_an_unknown_library_reads_by_itself(
-    fault: Fault, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    without_the_fast_way(monkeypatch)
+def test_an_unknown_library_reads_by_itself(fault: Fault, way: str, caplog: pytest.LogCaptureFixture) -> None:
     asked: list[bool] = []
     take = library.Frames.take
-    monkeypatch.setattr(
-        library.Frames, "take", lambda self, **options: asked.append(True) or take(self, **options)
-    )
-    try:
+    # Not the fixture: to undo it is to undo what holds the invariants as well.
+    with contextlib.ExitStack() as stack:
+        stack.callback(library.fits.cache_clear)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        without_the_fast_way(patch)
+        patch.setattr(library.Frames, "take", lambda self, **options: asked.append(True) or take(self, **options))
         stream = quotes(1, 10) + halves(11, frame("p", opcode=PING)) + quote(12) + close_frame(1001)
         _, watched = connect(fault, way, saying(stream))
         watched.wait("on_connect", 3)
@@ -386,9 +386,6 @@ def test_an_unknown_library_reads_by_itself(
         tried = len(asked)
         assert prices(watched)[:24] == [*range(1, 13), *range(1, 13)]
         assert watched.of("on_close")[0][0] == 1001
-    finally:
-        monkeypatch.undo()
-        library.fits.cache_clear()
     warned = [record for record in caplog.records if "not as this package knows it" in record.getMessage()]
     assert [record.levelno for record in warned] == [logging.WARNING]
     assert tried <= 4, "only by the trial"
