@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from firstock_ws._secrets import get_logger
+from firstock_ws.bell import Bell
 from firstock_ws.models import Quote
 from firstock_ws.pending import Pending, Update
 from firstock_ws.unheard import Unheard
@@ -49,9 +50,9 @@ class Dispatcher:
 
     Threads: any thread puts; the callback thread takes, as much at a time as there is, since taking a lock for
     each quote cost as much as the rest of delivering it. The queue and all counts are owned here, their lock is
-    ``_lock``. It is never held while user code runs. The callback thread sleeps on ``_alarm``, a lock used as a
-    bell: it is rung once, outside the lock, by whoever has found `_idle` set. A condition would do the same and
-    take twice as long to wake the thread, which would often only wake up to wait for the lock.
+    ``_lock``. It is never held while user code runs. The callback thread sleeps on its ``_bell``, which is rung
+    once, outside the lock, by whoever has found `_idle` set and cleared it; so nobody rings once the thread has
+    ended, and has closed it.
     """
 
     def __init__(
@@ -77,8 +78,7 @@ class Dispatcher:
         self._max_pending = max_pending
         self._pending = Pending(max_pending)
         self._lock = threading.Lock()
-        self._alarm = threading.Lock()
-        self._alarm.acquire()
+        self._bell: Bell | None = None
         self._worker: Worker | None = None
         self._running = False
         self._idle = False
@@ -135,8 +135,8 @@ class Dispatcher:
         return idle
 
     def _ring(self, ring: bool) -> None:
-        if ring:
-            self._alarm.release()
+        if ring and self._bell is not None:
+            self._bell.ring()
 
     def show_trouble(self, error: BaseException, *, lost: bool) -> None:
         """Show `error`, after which there is another try, where nobody listens to what tells of either.
@@ -151,15 +151,25 @@ class Dispatcher:
     # --- the callback thread -------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the callback thread, or keep the one that is still busy with an earlier session's callback."""
+        """Start the callback thread, or keep the one that is still busy with an earlier session's callback.
+
+        Raises:
+            ConnectError: the process has too many files open.
+            RuntimeError: the system has no thread to give.
+        """
         with self._lock:
             if self._closing:
                 # Quotes that a callback held up in an earlier session are of no use in this one.
                 self._pending.discard_updates()
             self._closing, self._deadline = False, None
             if not self._running:
-                self._worker = Worker(partial(self._run, self._kept()), "firstock-ws-callbacks")
-                self._worker.start()
+                self._bell = bell = Bell()
+                self._worker = Worker(partial(self._run, self._kept(), bell), "firstock-ws-callbacks")
+                try:
+                    self._worker.start()
+                except RuntimeError:
+                    bell.close()
+                    raise
                 self._running = True
 
     def finish(self, deadline: float | None) -> None:
@@ -188,7 +198,7 @@ class Dispatcher:
         with self._lock:
             return DispatchCounts(*self._pending.counts(), callback_errors=self._callback_errors)
 
-    def _run(self, kept: object) -> None:
+    def _run(self, kept: object, bell: Bell) -> None:
         pending = self._pending
         while True:
             with self._lock:
@@ -204,9 +214,10 @@ class Dispatcher:
                 self._idle = not pending.fill(whole=self._deadline is None)
                 idle = self._idle
             if idle:
-                self._alarm.acquire()
+                bell.wait()
             else:
                 self._deliver_batch()
+        bell.close()
         if dropped or left:
             logger.warning(
                 "closed while a callback was busy: %d updates were not delivered; %d order, position and "

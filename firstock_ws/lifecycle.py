@@ -90,6 +90,7 @@ class Lifecycle:
 
         Raises:
             UsageError: called from a callback, from ``jkey()``, or in a forked child.
+            ConnectError: the process has too many files open.
             RuntimeError: the system has no thread to give.
         """
         self.check_process()
@@ -119,7 +120,7 @@ class Lifecycle:
             try:
                 self._dispatcher.start()
                 supervisor.start()
-            except RuntimeError:
+            except (RuntimeError, FirstockError):
                 self._supervisor = None
                 self._dispatcher.finish(0.0)
                 raise
