@@ -192,7 +192,7 @@ class QuoteBook:
             quotes: gets the full quotes, but for instruments that were unsubscribed meanwhile.
         """
         with self._lock:
-            fresh, table, found = self._fresh, self._quotes, quotes.append
+            fresh, table, found, new = self._fresh, self._quotes, quotes.append, object.__new__
             for entry in entries:
                 instrument, update, plain, raw = entry
                 if not plain:
@@ -200,7 +200,13 @@ class QuoteBook:
                 if instrument in fresh:
                     last = table[instrument]
                     before = last._state
-                    table[instrument] = quote = Quote(last._key, merge_plain(before, update), before, raw)
+                    # As Quote(...) does, in two thirds of the time.
+                    quote = new(Quote)
+                    quote._key = last._key
+                    quote._state = merge_plain(before, update)
+                    quote._before = before
+                    quote._raw = raw
+                    table[instrument] = quote
                     found(quote)
                 else:
                     first = self._take_first(instrument, update, raw)
