@@ -91,7 +91,9 @@ def test_a_cell_that_is_run_again_leaves_one_session(sim: Simulator, kernel: Ker
         assert shown.err == "" or "raise ValueError" in cell
         assert sessions(sim, 1), f"after run {run}: {sim.session_count()}"
     assert sim.wait_for(lambda sim: sim.close_codes == [1000] * (RUNS - 1))
-    assert kernel.good("print(client.state.value)").out == "connected\n"
+    shown = kernel.run("print(client.state.value)")
+    assert (shown.error, shown.out) == (None, "connected\n")
+    assert shown.err == "" or "raise ValueError" in cell
 
 
 @pytest.mark.parametrize(

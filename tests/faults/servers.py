@@ -93,6 +93,8 @@ class Server:
         self.accepted = 0
         self.peak = 0
         """The most connections that lived at a time."""
+        self.reads = True
+        """Whether it reads what comes: for the kernel a connection with unread data lives on when its client is gone."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
