@@ -94,7 +94,7 @@ class Server:
         self.peak = 0
         """The most connections that lived at a time."""
         self.reads = True
-        """Whether it reads what comes: for the kernel a connection with unread data lives on when its client is gone."""
+        """Whether it reads what comes: for the kernel, a connection with unread data outlives its client."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
