@@ -58,8 +58,8 @@ class Pending:
     """The queue, and the batch that is being delivered.
 
     Threads: whoever calls a method holds the lock of the dispatcher, but for `taken`. The callback thread pops
-    from the left end of `batch` without it, and is the only one to call `taken`, whose counts nobody else
-    writes. Who has the lock may only pop from the right end: so the two never get the same, and what the callback
+    from the left end of `batch` without it, and is the only one to call `taken`, and to write the counts
+    of what was taken. Who has the lock may only pop from the right end: so the two never get the same, and what the callback
     thread gets is older than what was taken back.
     """
 

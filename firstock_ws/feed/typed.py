@@ -118,7 +118,7 @@ def read_frame(frame: bytes) -> list[Entry] | None:
     try:
         flat = frame[frame.find(b":") - 1] == _QUOTE_MARK
         parts: Iterable[tuple[str | None, Any]] = ((None, frame),) if flat else _decode_keyed(frame).items()
-        # No function of its own for a part: the call would be a twentieth of the whole.
+        # No function of its own for a part: most frames have one, and the call would be felt.
         for key, raw in parts:
             if len(raw) > _LONGEST:
                 return None
