@@ -59,8 +59,8 @@ class Pending:
 
     Threads: whoever calls a method holds the lock of the dispatcher, but for `taken`. The callback thread pops
     from the left end of `batch` without it, and is the only one to call `taken`, and to write the counts
-    of what was taken. Who has the lock may only pop from the right end: so the two never get the same, and what the callback
-    thread gets is older than what was taken back.
+    of what was taken. Who has the lock may only pop from the right end: so the two never get the same, and what
+    the callback thread gets is older than what was taken back.
     """
 
     def __init__(self, limit: int) -> None:
