@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import timeit
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from benchmarks.frames import FIRST_TOKEN, Market, dump
+from benchmarks.frames import Market, dump
 from firstock_ws.connection.split import split
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.feed.feed import Feed
+from firstock_ws.feed.market import Entry
 from firstock_ws.feed.merge import QuoteBook
-from firstock_ws.feed.typed import _decode_plain, read_frame
+from firstock_ws.feed.typed import _decode_delta, _decode_whole, read_frames
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import Quote
 
@@ -42,6 +44,18 @@ def _feed(book: QuoteBook) -> Feed:
     return Feed(book, sink, Ledger(sink.put, follow=True), lambda: False)
 
 
+def _read(frames: list[bytes], entries: list[Entry] | None = None) -> None:
+    assert read_frames(iter(frames), [] if entries is None else entries, len(frames)) is None
+
+
+def _merge(book: QuoteBook, entries: list[Entry]) -> None:
+    assert book.take_plain(iter(entries), []) is None
+
+
+def _handle(feed: Feed, frames: list[bytes]) -> None:
+    assert not list(feed.handle(frames))
+
+
 def _deliver(quotes: list[Quote]) -> None:
     dispatcher = Dispatcher(lambda name, args: args[0].last_price, 10**6)  # type: ignore[attr-defined]
     for _ in range(2_000 // BATCH):
@@ -58,24 +72,17 @@ def stages() -> Iterator[tuple[str, float]]:
     deltas = [dump(market.delta(number)) for number in range(BATCH)]
     wire = b"".join(b"\x81\x7e" + len(frame).to_bytes(2, "big") + frame for frame in full)
     book = QuoteBook()
-    feed, first = _feed(book), f"NSE:{FIRST_TOKEN}"
+    feed = _feed(book)
     list(feed.handle(full))
     yield "cutting frames out of what was read", _cost(lambda: split(wire, 2**20), BATCH)
-    for name, frames in (("full frame", full), ("delta of 4 fields", deltas)):
-        entries = read_frame(frames[0])
-        assert entries is not None
-        entry = entries[0]
-        assert entry[0] == first
-        yield f"{name}: msgspec", _cost(lambda frame=frames[0]: _decode_plain(frame), 1)  # type: ignore[misc]
-        yield f"{name}: decoding in all", _cost(lambda frame=frames[0]: read_frame(frame), 1)  # type: ignore[misc]
-        yield f"{name}: merging, and the Quote", _cost(lambda entry=entry: book.take(*entry), 1)  # type: ignore[misc]
-        yield (
-            f"{name}: from bytes to quotes in all",
-            _cost(
-                lambda frames=frames: list(feed.handle(frames)),  # type: ignore[misc]
-                BATCH,
-            ),
-        )
+    kinds = (("full frame", full, _decode_whole), ("delta of 4 fields", deltas, _decode_delta))
+    for name, frames, decode in kinds:
+        entries: list[Entry] = []
+        _read(frames, entries)
+        yield f"{name}: msgspec", _cost(partial(decode, frames[0]), 1)
+        yield f"{name}: decoding in all", _cost(partial(_read, frames), BATCH)
+        yield f"{name}: merging, and the Quote", _cost(partial(_merge, book, entries), BATCH)
+        yield f"{name}: from bytes to quotes in all", _cost(partial(_handle, feed, frames), BATCH)
     quotes = list(book.view.values())
     yield "queue, callback thread, callback reading last_price", _cost(lambda: _deliver(quotes), 2_000)
 

@@ -11,7 +11,7 @@ from firstock_ws.errors import FirstockError
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
 
 
-def _ignore(*args: object) -> None:
+def ignore(*args: object) -> None:
     """What every callback does until the user says otherwise."""
 
 
@@ -48,22 +48,22 @@ class Callbacks:
     a subclass overrides them with methods all the same: ``def on_quote(self, quote): ...``.
     """
 
-    on_quote: Callable[[Quote], object] = staticmethod(_ignore)
+    on_quote: Callable[[Quote], object] = staticmethod(ignore)
     """An instrument has a new state; `quote` is the whole of it, `Quote.changed` says what is new in it."""
 
-    on_order_update: Callable[[OrderUpdate], object] = staticmethod(_ignore)
+    on_order_update: Callable[[OrderUpdate], object] = staticmethod(ignore)
     """An order of this account took a step. Never dropped, however slow the callbacks are."""
 
-    on_position_update: Callable[[PositionUpdate], object] = staticmethod(_ignore)
+    on_position_update: Callable[[PositionUpdate], object] = staticmethod(ignore)
     """A position of this account changed. Never dropped, however slow the callbacks are."""
 
-    on_option_greeks: Callable[[OptionGreeks], object] = staticmethod(_ignore)
+    on_option_greeks: Callable[[OptionGreeks], object] = staticmethod(ignore)
     """The greeks of an option are new."""
 
-    on_connect: Callable[[], object] = staticmethod(_ignore)
+    on_connect: Callable[[], object] = staticmethod(ignore)
     """The connection is up: authenticated and subscribed. At first and after each reconnect."""
 
-    on_close: Callable[[int, str], object] = staticmethod(_ignore)
+    on_close: Callable[[int, str], object] = staticmethod(ignore)
     """A connection that was up has ended; once for each `on_connect`.
 
     Args:
@@ -72,7 +72,7 @@ class Callbacks:
         reason: the server's words, or ours for what was seen.
     """
 
-    on_reconnect: Callable[[int, float], object] = staticmethod(_ignore)
+    on_reconnect: Callable[[int, float], object] = staticmethod(ignore)
     """The next try comes after a wait.
 
     Args:
@@ -80,17 +80,17 @@ class Callbacks:
         delay: the wait, seconds.
     """
 
-    on_noreconnect: Callable[[FirstockError], object] = staticmethod(_ignore)
+    on_noreconnect: Callable[[FirstockError], object] = staticmethod(ignore)
     """The client gave up, because of `error`. It is stopped; ``connect()`` would start it again."""
 
-    on_error: Callable[[BaseException], object] = staticmethod(_ignore)
+    on_error: Callable[[BaseException], object] = staticmethod(ignore)
     """Something failed: a try to connect, a lost connection, a bad frame or field, or one of your callbacks.
 
     Args:
         error: a `FirstockError`, or what your callback raised.
     """
 
-    on_message: Callable[[str], object] = staticmethod(_ignore)
+    on_message: Callable[[str], object] = staticmethod(ignore)
     """A text frame came, as the server sent it; called before the callbacks for what is in it."""
 
     def __init_subclass__(cls, **options: object) -> None:
@@ -102,7 +102,7 @@ class Callbacks:
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in CALLBACK_NAMES:
-            value = _ignore if value is None else value
+            value = ignore if value is None else value
             if not callable(value):
                 raise TypeError(f"{name} must be a function, or None for nothing, not {value!r}")
             _refuse_other_arguments(name, value)
@@ -121,7 +121,7 @@ def is_ignored(callback: Callable[..., object]) -> bool:
     """Whether nobody listens to `callback`."""
     while isinstance(callback, Hooked):
         callback = callback.users
-    return callback is _ignore
+    return callback is ignore
 
 
 def _refuse_misspelt(names: Iterable[str]) -> None:

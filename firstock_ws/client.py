@@ -166,7 +166,11 @@ class FirstockWS(Looking):
         self._subscribing = threading.Lock()
         self._taps = Taps()
         owner = self._owner
-        self._wire(Dispatcher(owner.call, max_pending, kept=owner.kept, listens=owner.listens))
+        self._wire(
+            Dispatcher(
+                owner.call, max_pending, call_quote=owner.call_quote, kept=owner.kept, listens=owner.listens
+            )
+        )
         forgotten.watch(self, self.user_id, self._lifecycle)
         self._want_quotes(tokens)
         self._want_greeks(option_greeks_tokens)

@@ -60,6 +60,7 @@ class Dispatcher:
         call: Callable[[str, tuple[object, ...]], None],
         max_pending: int,
         *,
+        call_quote: Callable[[Quote], None] | None = None,
         kept: Callable[[], object] = _nothing,
         listens: Callable[[str], bool] = _listens,
     ) -> None:
@@ -68,10 +69,12 @@ class Dispatcher:
             call: calls the user's callback of that name with these arguments; may raise anything.
             max_pending: how many quotes and greeks may wait before they are conflated, and how many notices
                 (raw frames, frame errors) before further ones are dropped.
+            call_quote: does the same for ``on_quote``, if there is a faster way.
             kept: returns what is to stay alive while the callback thread runs.
             listens: whether somebody listens to the callback of that name.
         """
         self._call = call
+        self._call_quote = call_quote or (lambda quote: call("on_quote", (quote,)))
         self._kept = kept
         self._listens = listens
         self._unheard = Unheard(logger)
@@ -94,13 +97,15 @@ class Dispatcher:
         with self._lock:
             self._pending.put(name, args)
             ring = self._must_ring()
-        self._ring(ring)
+        if ring:
+            self._ring()
 
     def put_notice(self, name: str, *args: object) -> None:
         """Queue a call that is dropped, and counted, when `max_pending` of its kind wait already."""
         with self._lock:
             ring = self._pending.put_notice(name, args) and self._must_ring()
-        self._ring(ring)
+        if ring:
+            self._ring()
 
     def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
         """Queue quotes or greeks, each to be conflated with newer ones if the callbacks are too slow.
@@ -113,7 +118,8 @@ class Dispatcher:
             overrun = self._pending.put_updates(updates)
             self._unannounced += len(updates)
             ring = (not more_follow or self._unannounced >= ENOUGH) and self._must_ring()
-        self._ring(ring)
+        if ring:
+            self._ring()
         if overrun:
             logger.warning(
                 "callbacks are too slow: more than %d quotes waited; only the newest of each instrument is kept "
@@ -126,7 +132,8 @@ class Dispatcher:
         if self._unannounced:
             with self._lock:
                 ring = self._must_ring()
-            self._ring(ring)
+            if ring:
+                self._ring()
 
     def _must_ring(self) -> bool:
         """Say, under the lock, whether the callback thread sleeps: the caller has to wake it then."""
@@ -134,8 +141,8 @@ class Dispatcher:
         idle, self._idle = self._idle, False
         return idle
 
-    def _ring(self, ring: bool) -> None:
-        if ring and self._bell is not None:
+    def _ring(self) -> None:
+        if self._bell is not None:
             self._bell.ring()
 
     def show_trouble(self, error: BaseException, *, lost: bool) -> None:
@@ -181,7 +188,8 @@ class Dispatcher:
         with self._lock:
             self._closing, self._deadline = True, deadline
             ring = self._must_ring()
-        self._ring(ring)
+        if ring:
+            self._ring()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the callback thread to end, `timeout` seconds at most; return whether it has."""
@@ -227,7 +235,7 @@ class Dispatcher:
             )
 
     def _deliver_batch(self) -> None:
-        pending, call = self._pending, self._call
+        pending, call_quote = self._pending, self._call_quote
         batch = pending.batch
         while batch:
             try:
@@ -235,17 +243,16 @@ class Dispatcher:
             except IndexError:
                 # Taken back meanwhile.
                 return
-            name: str
-            args: tuple[object, ...]
-            if type(item) is Quote:
-                # As below, without a call: nearly all are.
-                pending.quotes_taken += 1
-                name, args = "on_quote", (item,)
-            else:
-                name, args = pending.taken(item)
+            name = "on_quote"
             failure: BaseException | None = None
             try:
-                call(name, args)
+                if type(item) is Quote:
+                    # As below, with fewer calls: nearly all are.
+                    pending.quotes_taken += 1
+                    call_quote(item)
+                else:
+                    name, args = pending.taken(item)
+                    self._call(name, args)
             except BaseException as error:  # noqa: BLE001 - also sys.exit(): it must not end the feed unseen
                 failure = error
             if failure is not None:

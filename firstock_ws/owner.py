@@ -5,9 +5,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from firstock_ws.callbacks import Callbacks, is_ignored
+from firstock_ws.callbacks import Callbacks, ignore, is_ignored
 from firstock_ws.errors import UsageError
 from firstock_ws.keys import KeySource
+from firstock_ws.models import Quote
 
 
 class Owner:
@@ -30,14 +31,21 @@ class Owner:
         if client is not None:
             getattr(client, name)(*args)
 
+    def call_quote(self, quote: Quote) -> None:
+        """Do so for ``on_quote``, sooner: nearly all calls are for it."""
+        client = self._client()
+        if client is not None:
+            client.on_quote(quote)
+
     def listens(self, name: str) -> bool:
         """Whether somebody listens to the callback `name`."""
         client = self._client()
         return client is not None and not is_ignored(getattr(client, name))
 
     def wants_raw(self) -> bool:
-        """Whether somebody listens to ``on_message``."""
-        return self.listens("on_message")
+        """Whether somebody listens to ``on_message``; of one call, since it is asked for each reading."""
+        client = self._client()
+        return client is not None and client.on_message is not ignore and not is_ignored(client.on_message)
 
     def kept(self) -> object:
         """Return what must be referred to for as long as the client runs."""

@@ -15,7 +15,7 @@ from firstock_ws.dispatch import DispatchCounts, Dispatcher
 from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.models import OptionGreeks, Quote
 from firstock_ws.models.greeks import read_greeks
-from firstock_ws.models.quote import EMPTY_STATE
+from firstock_ws.models.market_state import EMPTY_STATE
 from firstock_ws.simulator import Simulator
 from tests.conftest import ClientMaker
 from tests.support import Watched, connect

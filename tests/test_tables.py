@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from firstock_ws import IST, FirstockError, FirstockWS, Quote
-from firstock_ws.models.quote import EMPTY_STATE, STATE_NAMES, Key, Level
+from firstock_ws.models.market_state import EMPTY_STATE, Level, MarketState
+from firstock_ws.models.quote import Key
 from firstock_ws.simulator import Simulator
 from firstock_ws.tables import DEFAULT_FIELDS, check_fields
 from firstock_ws.tables.cells import Tone, cell_of
@@ -28,9 +29,8 @@ NOON = datetime(2026, 1, 2, 12, 0, tzinfo=IST)
 
 
 def quote_of(instrument: str = "NSE:2885", **values: Any) -> Quote:
-    """A quote of a `State`'s values: prices in paise, times in epoch seconds."""
-    state = tuple(values.get(name, empty) for name, empty in zip(STATE_NAMES, EMPTY_STATE, strict=True))
-    return Quote(Key(instrument, *instrument.split(":")), state, EMPTY_STATE, {})
+    """A quote of a state's values by their names on the wire: prices in paise, times in epoch seconds."""
+    return Quote(Key(instrument, *instrument.split(":")), MarketState(**values), EMPTY_STATE, {})
 
 
 def terminal(renderable: object, width: int = 120) -> str:
@@ -44,12 +44,12 @@ def columns(table: RichTable) -> list[list[Any]]:
 
 
 FULL = quote_of(
-    last_price=242_405,
-    close=240_000,
-    volume=1_234_567,
-    bids=(Level(242_400, 1_500, 3),),
-    asks=(Level(242_410, 20, 1), Level(242_415, 7, 1)),
-    feed_time=int(NOON.timestamp()) - 3,
+    i_last_traded_price=242_405,
+    i_closing_price=240_000,
+    i_volume_traded_today=1_234_567,
+    best_buy=(Level(242_400, 1_500, 3),),
+    best_sell=(Level(242_410, 20, 1), Level(242_415, 7, 1)),
+    i_feed_time=int(NOON.timestamp()) - 3,
 )
 
 
@@ -77,7 +77,7 @@ def test_what_the_broker_did_not_send_is_empty() -> None:
     ],
 )
 def test_changes_are_green_and_red(last: int, text: str, tone: Tone, style: str) -> None:
-    quote = quote_of(last_price=last, close=100_000)
+    quote = quote_of(i_last_traded_price=last, i_closing_price=100_000)
     assert cell_of(quote, "change", NOON) == (text, tone)
     assert cell_of(quote, "change_percent", NOON).tone is tone
     cell = columns(quotes_table([quote], ["change"], now=NOON))[1][0]
@@ -85,7 +85,7 @@ def test_changes_are_green_and_red(last: int, text: str, tone: Tone, style: str)
 
 
 def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
-    quote = quote_of(last_price=2_400_001, close=2_400_000)
+    quote = quote_of(i_last_traded_price=2_400_001, i_closing_price=2_400_000)
     assert cell_of(quote, "change_percent", NOON) == ("0.00%", Tone.UP)
 
 
@@ -102,12 +102,12 @@ def test_a_change_that_rounds_to_nothing_has_no_sign() -> None:
     ],
 )
 def test_the_age_is_readable(seconds: float, text: str, tone: Tone) -> None:
-    quote = quote_of(feed_time=int(NOON.timestamp()))
+    quote = quote_of(i_feed_time=int(NOON.timestamp()))
     assert cell_of(quote, "age", NOON + timedelta(seconds=seconds)) == (text, tone)
 
 
 def test_times_have_their_date_only_when_it_is_another() -> None:
-    quote = quote_of(feed_time=int(NOON.timestamp()))
+    quote = quote_of(i_feed_time=int(NOON.timestamp()))
     assert cell_of(quote, "feed_time", NOON).text == "12:00:00"
     assert cell_of(quote, "feed_time", NOON + timedelta(days=1)).text == "2026-01-02 12:00:00"
 
@@ -180,7 +180,7 @@ def rgb(colour: str) -> tuple[int, int, int]:
 )
 @pytest.mark.parametrize("last", [101, 99])
 def test_colours_can_be_read_on_light_and_on_dark(text: str, ground: str, last: int) -> None:
-    page = quotes_html([quote_of(last_price=last, close=100)], ["change"], now=NOON, caption="")
+    page = quotes_html([quote_of(i_last_traded_price=last, i_closing_price=100)], ["change"], now=NOON, caption="")
     found = re.search(r"color:(#\w+);color:color-mix\(in srgb,currentColor 30%,(#\w+)\)", page)
     assert found
     plain, pure = map(rgb, found.groups())

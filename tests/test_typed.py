@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+import threading
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,11 +16,12 @@ from hypothesis import strategies as st
 from firstock_ws import FrameError
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.feed import untyped
-from firstock_ws.feed.feed import Feed
-from firstock_ws.feed.market import TIMES, WIRE_NUMBERS
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.feed import Feed, _read_nothing
+from firstock_ws.feed.market import TIMES, Entry
+from firstock_ws.feed.merge import _TURNS, QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import Quote
+from firstock_ws.models.market_state import NUMBER_COUNT, STATE_NAMES
 from firstock_ws.protocol import decode
 
 pytest.importorskip("msgspec")
@@ -32,7 +36,7 @@ LEVEL = {"price": 125185, "quantity": 10, "orders": 2}
 USUAL: dict[str, Any] = {
     "c_exch_seg": "NSE",
     "c_symbol": "2885",
-    **{wire: 100_000 + index for index, wire in enumerate(WIRE_NUMBERS)},
+    **{wire: 100_000 + index for index, wire in enumerate(STATE_NAMES[:NUMBER_COUNT])},
     **dict.fromkeys(TIMES, 1752205677),
     "close_price": 125000,
     "i_net_price_change_from_closing_price": 0,
@@ -85,7 +89,7 @@ def keyed(*fields: dict[str, Any]) -> dict[str, Any]:
         pytest.param(keyed(USUAL), [True], id="V2 of one"),
         pytest.param(INDEX, [False], id="index"),
         pytest.param(OPTION, [False], id="option"),
-        pytest.param({**USUAL, "i_open_interest": None, "best_buy": None}, [True], id="nulls"),
+        pytest.param({**USUAL, "i_open_interest": None, "best_buy": None}, [False], id="nulls"),
         pytest.param({**USUAL, "c_net_change_indicator": "+", "i_new": {"x": [1]}}, [True], id="unknown fields"),
         pytest.param({**USUAL, "status": "success"}, [True], id="status"),
     ],
@@ -94,10 +98,10 @@ def keyed(*fields: dict[str, Any]) -> dict[str, Any]:
 def test_usual_frames_are_read_the_fast_way(
     frame: dict[str, Any], plain: list[bool], separators: tuple[str, str]
 ) -> None:
-    entries = typed.read_frame(json.dumps(frame, separators=separators).encode())
-    assert entries is not None
-    assert [entry[2] for entry in entries] == plain
-    assert all(isinstance(json.loads(entry[3]), dict) for entry in entries)
+    entries: list[Entry] = []
+    assert typed.read_frames(iter([json.dumps(frame, separators=separators).encode()]), entries, 10) is None
+    assert [type(update) is not tuple for _, update, _ in entries] == plain
+    assert all(isinstance(raw, bytes) and isinstance(json.loads(raw), dict) for _, _, raw in entries)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,8 @@ def test_usual_frames_are_read_the_fast_way(
         b'{"norenordno":"1","c_symbol":"5","c_exch_seg":"NSE","i_open_price":1}',
         b'{"brkname":"1","c_symbol":"5","c_exch_seg":"NSE","i_open_price":1}',
         b'{"NSE:5":{"gamma":1,"i_open_price":1}}',
+        b'{"NSE:5":{}}',
+        b'{"NSE:5":{"c_exch_seg":"NSE"}}',
         b'{"NSE:5":{"i_open_price":1},"oops":{"i_open_price":1}}',
         b'[{"c_symbol":"5","c_exch_seg":"NSE","i_open_price":1}]',
         '{"c_symbol":"5","c_exch_seg":"NSE","i_open_price":1,"x":"\u20b9"}'.encode(),
@@ -122,7 +128,9 @@ def test_usual_frames_are_read_the_fast_way(
     ids=lambda frame: repr(frame)[2:40],
 )
 def test_unusual_frames_are_left_to_the_long_way(frame: bytes) -> None:
-    assert typed.read_frame(frame) is None
+    entries: list[Entry] = []
+    assert typed.read_frames(iter([frame]), entries, 10) == frame
+    assert not entries
 
 
 # --- all ways make the same of anything -----------------------------------------------------------------------
@@ -131,9 +139,14 @@ def test_unusual_frames_are_left_to_the_long_way(frame: bytes) -> None:
 class Recorder(Dispatcher):
     """Writes down what a feed puts, in its order: what of, and all that it says."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, late: bool = False) -> None:
+        """
+        Args:
+            late: whether updates are first looked at when all have come.
+        """
         super().__init__(lambda name, args: None, max_pending=10)
-        self.events: list[tuple[str, str]] = []
+        self.events: list[tuple[str, str | Update]] = []
+        self._late = late
 
     def put(self, name: str, *args: object) -> None:
         self.events.append((name, repr(args)))
@@ -148,32 +161,39 @@ class Recorder(Dispatcher):
     def by_name(self) -> dict[str, list[str]]:
         """What was put, in its order, but for how different kinds of it follow each other."""
         names = dict.fromkeys(self.names())
-        return {name: [said for of, said in self.events if of == name] for name in sorted(names)}
+        said = [(name, what if isinstance(what, str) else told(what)) for name, what in self.events]
+        return {name: [text for of, text in said if of == name] for name in sorted(names)}
 
     def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
-        for update in updates:
-            said = [update.to_dict()]
-            if isinstance(update, Quote):
-                said += [sorted(update.changed), update.raw, update]
-            self.events.append((type(update).__name__, repr(said)))
+        self.events += [(type(update).__name__, update if self._late else told(update)) for update in updates]
 
 
-def fed(batches: Iterable[list[bytes]], read_frame: Any, wants_raw: bool = False) -> list[Any]:
+def told(update: Update) -> str:
+    """All that `update` says."""
+    said = [update.to_dict()]
+    if isinstance(update, Quote):
+        said += [sorted(update.changed), update.raw, update]
+    return repr(said)
+
+
+def fed(
+    batches: Iterable[list[bytes]], read_frames: Any, *, wants_raw: bool = False, late: bool = False
+) -> list[Any]:
     """Return all that a feed says of `batches`, and of what it has counted."""
-    recorder, book = Recorder(), QuoteBook()
+    recorder, book = Recorder(late=late), QuoteBook()
     ledger = Ledger(recorder.put, follow=True)
     feed = Feed(book, recorder, ledger, wants_raw=lambda: wants_raw)
-    feed._read_frame = read_frame
+    feed._read_frames = read_frames
     sessions = [list(feed.handle(batch)) for batch in batches]
     quotes = {name: repr(quote.to_dict()) for name, quote in book.view.items()}
     # Within a frame, one way tells of the errors as they come and the other of all of them first.
     return [recorder.by_name(), sessions, feed.counts()._replace(last_frame_at=None), quotes]
 
 
-def check_same(*batches: list[bytes], wants_raw: bool = False) -> None:
-    long_way = fed(batches, lambda frame: None, wants_raw)
-    assert fed(batches, typed.read_frame, wants_raw) == long_way
-    assert fed(batches, untyped.read_frame, wants_raw) == long_way
+def check_same(*batches: list[bytes], wants_raw: bool = False, late: bool = False) -> None:
+    long_way = fed(batches, _read_nothing, wants_raw=wants_raw)
+    assert fed(batches, typed.read_frames, wants_raw=wants_raw, late=late) == long_way
+    assert fed(batches, untyped.read_frames, wants_raw=wants_raw, late=late) == long_way
 
 
 integers = st.integers(1, 200_000) | st.sampled_from([0, 1, 2**31, 2**62, 2**63 - 2])
@@ -218,7 +238,7 @@ def market_fields(wild: bool) -> st.SearchStrategy[dict[str, Any]]:
     bad_times = st.sampled_from(["", " ", "0", "31-Feb-2025 1:1:1", "1-1-1 1:1:1", "9" * 30, "-", "1752205677"])
     exchange = st.sampled_from(["NSE", "NSE", "NFO"])
     optional: dict[str, Any] = {
-        **dict.fromkeys(WIRE_NUMBERS, number),
+        **dict.fromkeys(STATE_NAMES[:NUMBER_COUNT], number),
         "close_price": number,
         "best_buy": levels,
         "best_sell": levels,
@@ -245,19 +265,40 @@ def wire_frames(wild: bool) -> st.SearchStrategy[Any]:
     return flat | st.dictionaries(st.sampled_from(names), inside, min_size=1, max_size=3)
 
 
-frames = st.one_of(wire_frames(False), wire_frames(False), wire_frames(True))
+def plain_fields(whole: bool) -> st.SearchStrategy[dict[str, Any]]:
+    """All fields there are, or some of them, mostly plain ones."""
+    number = st.integers(1, 200_000) | st.floats(1, 200_000) | st.sampled_from([2**62, 2**63 - 2])
+    level = st.fixed_dictionaries(dict.fromkeys(LEVEL, st.integers(1, 200_000)), optional={"x": number})
+    side = st.lists(level, min_size=5, max_size=5)
+    fields: dict[str, Any] = dict.fromkeys(STATE_NAMES[:NUMBER_COUNT], number)
+    fields |= {**dict.fromkeys(TIMES, st.integers(1, 1_800_000_000)), "best_buy": side, "best_sell": side}
+    fields["c_exch_feed_time"] = st.sampled_from(["11-Jul-2025 09:17:58", "11-Jul-2025 09:17:59"])
+    own: dict[str, Any] = {"c_exch_seg": st.just("NSE"), "c_symbol": st.sampled_from(["1", "2"])}
+    more = {"close_price": number, "i_usecs": number, "new_field": junk}
+    if whole:
+        return st.fixed_dictionaries(own | fields, optional=more)
+    return st.fixed_dictionaries(own, optional=fields | more)
+
+
+plain_frames = plain_fields(True) | plain_fields(False)
+plain_frames |= st.dictionaries(st.sampled_from(["NSE:1", "NSE:2"]), plain_frames, min_size=1)
+frames = st.one_of(plain_frames, plain_frames, wire_frames(False), wire_frames(False), wire_frames(True))
 batches = st.lists(st.lists(frames, max_size=4), min_size=1, max_size=3)
 
 
 @ANY_MACHINE
-@given(batches, st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
+@given(batches, st.booleans(), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
 # Nothing in it, though by a rounding or a mark of "no value" it takes a look to see that.
-@example([[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]], False, (",", ":"))
-@example([[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]], False, (",", ":"))
-@example([[{**DELTA, "x": int("9" * 4_000)}]], False, (",", ":"))
-def test_all_ways_say_the_same(sent: list[list[Any]], wants_raw: bool, separators: tuple[str, str]) -> None:
+@example([[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]], False, False, (",", ":"))
+@example(
+    [[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]], False, False, (",", ":")
+)
+@example([[{**DELTA, "x": int("9" * 4_000)}]], False, False, (",", ":"))
+def test_all_ways_say_the_same(
+    sent: list[list[Any]], wants_raw: bool, late: bool, separators: tuple[str, str]
+) -> None:
     texts = [[json.dumps(frame, separators=separators).encode() for frame in batch] for batch in sent]
-    check_same(*texts, wants_raw=wants_raw)
+    check_same(*texts, wants_raw=wants_raw, late=late)
 
 
 @ANY_MACHINE
@@ -323,3 +364,79 @@ def test_a_quote_shows_the_frame_it_came_from() -> None:
     list(feed.handle([text]))
     message: Any = decode(text)
     assert {name: quote.raw for name, quote in book.view.items()} == message
+
+
+# --- depth is decoded again when it is read ----------------------------------------------------------------------
+
+
+def side_of(first: int) -> list[dict[str, int]]:
+    return [{"price": (first + step) * 100, "quantity": first, "orders": 1} for step in range(5)]
+
+
+def quotes_after(*sent: dict[str, Any]) -> list[Quote]:
+    recorder = Recorder(late=True)
+    feed = Feed(QuoteBook(), recorder, Ledger(recorder.put, follow=True), wants_raw=lambda: False)
+    list(feed.handle([json.dumps(frame).encode() for frame in sent]))
+    return [what for _, what in recorder.events if isinstance(what, Quote)]
+
+
+def first_prices(quote: Quote) -> tuple[float, float]:
+    assert quote.best_bid is not None
+    assert quote.best_ask is not None
+    return quote.best_bid.price, quote.best_ask.price
+
+
+BUYERS_AND_SELLERS = [
+    {**USUAL, "best_buy": side_of(10), "best_sell": side_of(20)},
+    DELTA,
+    {**DELTA, "best_sell": side_of(21)},
+    {**DELTA, "best_buy": side_of(12)},
+    {**USUAL, "best_buy": side_of(14), "best_sell": side_of(24)},
+]
+FIRST_PRICES = [(10, 20), (10, 20), (10, 21), (12, 21), (14, 24)]
+
+
+def test_levels_wait_as_bytes_until_they_are_read() -> None:
+    quotes = quotes_after(*BUYERS_AND_SELLERS)
+    states = [quote._state for quote in quotes]
+    assert all(type(side) is bytes for state in states for side in (state.best_buy, state.best_sell))
+    assert states[1].best_buy is quotes[0]._raw, "the bytes are those that the quote has anyway"
+    assert [first_prices(quote) for quote in quotes] == FIRST_PRICES
+    assert all(type(side) is tuple for state in states for side in (state.best_buy, state.best_sell))
+
+
+def test_levels_stay_where_they_are_read_for_as_long_as_they_are() -> None:
+    book, recorder = QuoteBook(), Recorder(late=True)
+    feed = Feed(book, recorder, Ledger(recorder.put, follow=True), wants_raw=lambda: False)
+    frames = [json.dumps(frame).encode() for frame in BUYERS_AND_SELLERS]
+    kept = {True: 0, False: 0}
+    for reads in (True, False):
+        for _ in range(3 * _TURNS):
+            for frame in frames:
+                list(feed.handle([frame]))
+                kept[reads] += type(book.view["NSE:2885"]._state.best_sell) is tuple
+                if reads:
+                    first_prices(book.view["NSE:2885"])
+    assert kept[True] > 0.9 * 3 * _TURNS * len(frames)
+    assert kept[False] <= _TURNS
+
+
+def test_a_quote_keeps_its_depth_whatever_came_since_and_is_read_first() -> None:
+    quotes = quotes_after(*BUYERS_AND_SELLERS)
+    assert [first_prices(quote) for quote in reversed(quotes)] == FIRST_PRICES[::-1]
+    assert {"asks", "best_ask"} == quotes[2].changed & {"asks", "best_ask", "bids", "best_bid"}
+    assert [first_prices(pickle.loads(pickle.dumps(quote))) for quote in quotes_after(*BUYERS_AND_SELLERS)] == (
+        FIRST_PRICES
+    )
+
+
+def test_threads_that_read_a_depth_at_once_read_the_same() -> None:
+    quotes, threads = quotes_after(*BUYERS_AND_SELLERS * 50), 4
+    begin = threading.Barrier(threads)
+
+    def read(number: int) -> list[tuple[float, float]]:
+        begin.wait(10)
+        return [first_prices(quote) for quote in quotes]
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert list(pool.map(read, range(threads))) == [FIRST_PRICES * 50] * threads

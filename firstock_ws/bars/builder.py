@@ -18,7 +18,7 @@ from firstock_ws.bars.series import Series
 from firstock_ws.errors import UsageError
 from firstock_ws.helpers import MARKET_CLOSES, MARKET_OPENS
 from firstock_ws.models import Quote, _fields
-from firstock_ws.models.quote import EMPTY_STATE, STATE_NAMES
+from firstock_ws.models.market_state import EMPTY_STATE
 
 if TYPE_CHECKING:
     import pandas
@@ -33,7 +33,6 @@ MAX_LEN = 10_000
 _NEVER = float("inf")
 _JUMP = 1.5
 """Seconds that the exchange's clock may be off what it is expected to be before the timer is told."""
-_FEED, _TRADED = STATE_NAMES.index("feed_time"), STATE_NAMES.index("last_trade_time")
 _DAY = 86_400
 _FAR = 10 * _DAY
 """Seconds for which no exchange is shut: a quote from further ahead is ignored, unless another confirms it."""
@@ -134,7 +133,7 @@ class BarBuilder:
             Exception: what `on_bar` raised; the bars are right all the same.
         """
         state = quote._state
-        seen, traded = state[_FEED], state[_TRADED]
+        seen, traded = state.i_feed_time, state.i_last_trade_time
         if type(seen) is not int or seen >= _SECONDS_LIMIT:
             seen = _seconds(seen)
         if type(traded) is not int or traded >= _SECONDS_LIMIT:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from firstock_ws.bars.bar import Bar
 from firstock_ws.bars.grid import Grid, as_time
-from firstock_ws.models.quote import ASKS, BIDS, STATE_NAMES, State
+from firstock_ws.models.market_state import State
 
-_LAST, _HIGH, _LOW = (STATE_NAMES.index(name) for name in ("last_price", "high", "low"))
-_VOLUME, _VALUE, _INTEREST = (STATE_NAMES.index(name) for name in ("volume", "traded_value", "open_interest"))
-_WANTED, _OFFERED = (STATE_NAMES.index(name) for name in ("total_buy_quantity", "total_sell_quantity"))
 _NOTHING = (None, 0)
 
 
@@ -88,14 +85,14 @@ class Series:
             self._take_older(state, seen, traded)
             return
         self._seen = seen
-        price, volume = _whole(state[_LAST]), _whole(state[_VOLUME])
+        price, volume = _whole(state.i_last_traded_price), _whole(state.i_volume_traded_today)
         if traded is None:
             self._index = _is_index(state)
         moment = seen if traded is None else traded
         new_day = traded is not None and traded >= self._day_end
         known = self._volume
         grown = self._growth(volume, moment, new_day)
-        value = self._value_growth(_whole(state[_VALUE]), grown, moment, new_day)
+        value = self._value_growth(_whole(state.i_total_tradevalue), grown, moment, new_day)
         if fresh or self._gap:
             # Where the volume stands as it stood, nothing was missed.
             stood = volume is not None and volume == known and not new_day and not self._index
@@ -120,13 +117,13 @@ class Series:
                 self._stretch(bar, state)
             if seen < bar.end:
                 bar.interest = self._interest
-        self._high, self._low = _whole(state[_HIGH]), _whole(state[_LOW])
+        self._high, self._low = _whole(state.i_high_price), _whole(state.i_low_price)
         if self._owed_gap and self.bar is not None:
             self.bar.gap, self._owed_gap = True, False
 
     def _begin(self, state: State, seen: int, traded: int | None, closed: list[Bar]) -> None:
         """Take the first quote: the trades that it sums up were not seen."""
-        price, volume = _whole(state[_LAST]), _whole(state[_VOLUME])
+        price, volume = _whole(state.i_last_traded_price), _whole(state.i_volume_traded_today)
         self._index = traded is None and _is_index(state)
         moment = seen if traded is None else traded
         self.closed_until, _ = self._grid.span(seen)
@@ -138,14 +135,14 @@ class Series:
                 bar = self._place(price, moment, closed)
                 if bar is not None:
                     bar.updates = 1
-                    bar.interest = _whole(state[_INTEREST])
+                    bar.interest = _whole(state.i_open_interest)
         self._learn(state, price, volume, traded, moment)
-        self._value = _whole(state[_VALUE])
-        self._high, self._low = _whole(state[_HIGH]), _whole(state[_LOW])
+        self._value = _whole(state.i_total_tradevalue)
+        self._high, self._low = _whole(state.i_high_price), _whole(state.i_low_price)
 
     def _take_older(self, state: State, seen: int, traded: int | None) -> None:
         """Take a quote that was overtaken: what it counts is in what is known, but its price was paid."""
-        price, bar = _whole(state[_LAST]), self.bar
+        price, bar = _whole(state.i_last_traded_price), self.bar
         moment = seen if traded is None else traded
         if bar is not None and price is not None and bar.start <= moment < bar.end:
             bar.high, bar.low = max(bar.high, price), min(bar.low, price)
@@ -156,7 +153,7 @@ class Series:
         self._price, self._traded = price, traded
         if volume is not None:
             self._volume = volume
-        self._interest = _whole(state[_INTEREST])
+        self._interest = _whole(state.i_open_interest)
         if moment >= self._day_end:
             self._day_end = self._grid.next_day(moment)
 
@@ -234,7 +231,7 @@ class Series:
 
     def _stretch(self, bar: _Open, state: State) -> None:
         """Take the day's high and low, if renewed since the quote before, which was of this bar too."""
-        high, low = _whole(state[_HIGH]), _whole(state[_LOW])
+        high, low = _whole(state.i_high_price), _whole(state.i_low_price)
         if high is not None and self._high is not None and high > self._high and high > bar.high:
             bar.high = high
         if low is not None and self._low is not None and low < self._low and low < bar.low:
@@ -316,6 +313,10 @@ def _whole(number: int | float | None) -> int | None:
 
 def _is_index(state: State) -> bool:
     """Whether a quote without a trade's time is an index's: a share yet to trade has buyers or sellers."""
-    if state[_VOLUME] not in _NOTHING or state[_WANTED] not in _NOTHING or state[_OFFERED] not in _NOTHING:
+    if (
+        state.i_volume_traded_today not in _NOTHING
+        or state.i_total_buy_quantity not in _NOTHING
+        or state.i_total_sell_quantity not in _NOTHING
+    ):
         return False
-    return all(level.price is None for side in (state[BIDS], state[ASKS]) for level in side)
+    return all(level.price is None for side in (state.bids, state.asks) for level in side)

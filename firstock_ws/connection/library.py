@@ -152,7 +152,10 @@ class Frames(frame_buffer):
 
     def _read_on(self) -> None:
         """Read once."""
-        self._make_room()
+        if self._at == self._end:
+            self._at = self._end = 0
+        else:
+            self._make_room()
         try:
             length = self._recv_into(self._room[self._end : self._end + _CHUNK])
         except (ssl.SSLWantReadError, BlockingIOError):
@@ -168,9 +171,7 @@ class Frames(frame_buffer):
     def _make_room(self) -> None:
         """Move what is left to the front, into more room if the rest of a long frame needs it."""
         left = self._end - self._at
-        if not left:
-            self._at = self._end = 0
-        elif len(self._room) - self._end < _CHUNK:
+        if len(self._room) - self._end < _CHUNK:
             wanted = max(self._needed, left) + _CHUNK
             room = self._room if len(self._room) >= wanted else memoryview(bytearray(2 * wanted))
             room[:left] = bytes(self._room[self._at : self._end])
@@ -289,7 +290,7 @@ class _Fast:
         readable = waiter_of(self._sock)
         while going_on():
             if frames.stuck:
-                patience = self._patience()
+                patience = _IDLE if frames.began_at is None else self._patience()
                 if frames.emptied or not readable(0):
                     # Right before the wait, which lets go of the interpreter: the thread that this wakes needs it.
                     self._on_pause()
@@ -308,7 +309,7 @@ class _Fast:
 
     def _patience(self) -> float:
         timeout = self._sock.gettimeout()
-        return _IDLE if self._frames.began_at is None or timeout is None else timeout
+        return _IDLE if timeout is None else timeout
 
 
 @functools.cache

@@ -69,7 +69,7 @@ class Feed:
             taps: who else is told of the frames.
             clock: tells when a frame came, epoch seconds.
         """
-        self._read_frame = frame_reader() if fast else _read_nothing
+        self._read_frames = reader_of_frames() if fast else _read_nothing
         self._book = book
         self._dispatcher = dispatcher
         self._ledger = ledger
@@ -130,36 +130,36 @@ class Feed:
                 if tapped:
                     self._taps.begin()
                     before = length_hint(rest)
-                wants_raw = self._wants_raw()
-                read_frame = self._read_frame
                 entries: list[Entry] = []
                 updates: list[Update] = []
-                for frame in rest:
+                wants_raw = self._wants_raw()
+                while length_hint(rest) and not sessions:
                     try:
-                        if wants_raw:
-                            self._flush(entries, updates)
-                            self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
-                        read = read_frame(frame)
-                        if read is not None:
-                            entries += read
-                            if len(entries) >= _AT_ONCE:
-                                self._merge(entries, updates)
+                        shown = self._show(rest, entries, updates) if wants_raw else rest
+                        unusual = self._read_frames(shown, entries, _AT_ONCE)
+                        self._merge(entries, updates)
+                        if unusual is None:
                             continue
-                        self._flush(entries, updates)
-                        sessions = self._handle_unusual(frame)
+                        self._put(updates)
+                        sessions = self._handle_unusual(unusual)
                     except Exception:  # noqa: BLE001 - told of
                         self._flush(entries, updates)
-                        self._report_fault(frame)
-                    self._note_odd(frame)
-                    if sessions:
-                        break
-                self._flush(entries, updates)
+                        self._report_fault(frames[-1 - length_hint(rest)])
+                    self._note_odd(frames[-1 - length_hint(rest)])
+                self._put(updates)
                 if tapped:
                     self._tell(frames[len(frames) - before : len(frames) - length_hint(rest)])
             if not sessions:
                 return
             yield from sessions
             sessions = []
+
+    def _show(self, frames: Iterator[bytes], entries: list[Entry], updates: list[Update]) -> Iterator[bytes]:
+        """Yield `frames`, each after `on_message` was told of it, and after what came of those before it."""
+        for frame in frames:
+            self._flush(entries, updates)
+            self._dispatcher.put_notice("on_message", frame.decode("utf-8", errors="replace"))
+            yield frame
 
     def _note_odd(self, frame: bytes) -> None:
         if self._taps.now:
@@ -199,16 +199,16 @@ class Feed:
                 self._take_odd(odd, updates)
             except Exception:  # noqa: BLE001 - told of
                 self._put(updates)
-                self._report_fault(batch[-1 - length_hint(rest)][3])
+                self._report_fault(batch[-1 - length_hint(rest)][2])
 
     def _flush(self, entries: list[Entry], updates: list[Update]) -> None:
         self._merge(entries, updates)
         self._put(updates)
 
     def _take_odd(self, entry: Entry, updates: list[Update]) -> None:
-        instrument, update, _, raw = entry
+        instrument, update, raw = entry
         try:
-            quote = self._book.take(instrument, update, False, raw)
+            quote = self._book.take(instrument, update, raw)
         except ValueError:
             # What came before it must be delivered before the errors.
             self._put(updates)
@@ -316,25 +316,40 @@ class Feed:
                 self._report(FrameError(text, frame=raw))
 
 
-def _read_nothing(frame: bytes) -> list[Entry] | None:
+ReadFrames = Callable[[Iterator[bytes], list[Entry], int], "bytes | None"]
+"""A way to read usual market frames, see `firstock_ws.feed.typed.read_frames`."""
+
+
+def _read_nothing(frames: Iterator[bytes], entries: list[Entry], enough: int) -> bytes | None:
     """Leave all frames to the standard library's json."""
-    return None
+    return next(frames)
 
 
-def frame_reader() -> Callable[[bytes], list[Entry] | None]:
-    """Return the fastest way there is to read usual market frames; it returns None for others."""
+def reader_of_frames() -> ReadFrames:
+    """Return the fastest way there is to read usual market frames."""
     try:
         # Here, since msgspec may not be installed, and takes its time to import.
-        from firstock_ws.feed.typed import read_frame
+        from firstock_ws.feed.typed import read_frames
     except ImportError:
         logger.debug("msgspec is not installed: market frames are decoded with the standard library")
     except Exception:
         logger.warning("this version of msgspec can't be used: pip install -U msgspec", exc_info=True)
     else:
-        return read_frame
+        return read_frames
     from firstock_ws.feed import untyped
 
-    return untyped.read_frame
+    return untyped.read_frames
+
+
+def frame_reader() -> Callable[[bytes], list[Entry] | None]:
+    """Return a function that says what one frame holds, None if it is an unusual one."""
+    read_frames = reader_of_frames()
+
+    def read_frame(frame: bytes) -> list[Entry] | None:
+        entries: list[Entry] = []
+        return entries if read_frames(iter((frame,)), entries, 1) is None else None
+
+    return read_frame
 
 
 def _session_limit() -> dict[str, Any]:

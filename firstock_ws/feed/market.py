@@ -12,7 +12,17 @@ from operator import itemgetter
 from typing import Any, Final
 
 from firstock_ws.models import _fields
-from firstock_ws.models.quote import NO_ZERO_COUNT, NUMBER_COUNT, STATE_NAMES, Level
+from firstock_ws.models.market_state import (
+    ASKS,
+    BIDS,
+    CLOSE,
+    NO_ZERO_COUNT,
+    NUMBER_COUNT,
+    STATE_NAMES,
+    TIME_TEXT,
+    Level,
+    MarketState,
+)
 
 MAX_LEVELS = 50
 PLAIN_LIMIT = 2**63 - 1
@@ -21,49 +31,28 @@ PLAIN_LIMIT = 2**63 - 1
 BAD: Final[Any] = type("Bad", (), {"__repr__": lambda self: "BAD"})()
 """Stands for what could not be parsed: what was known before is no longer known to be true."""
 
-MarketUpdate = tuple[Any, ...]
-"""What a market object says, in the order of `STATE_NAMES`: None for nothing, or `BAD`. Numbers may still mean "no
-value", and levels say nothing of what they leave out."""
+MarketUpdate = Any
+"""What a market object says, in one of three forms.
 
-Entry = tuple[str, MarketUpdate, bool, bytes | dict[str, Any]]
-"""One instrument's part of a frame: its name; what the part says; whether that is plain; the part as it came.
-
-Plain: whatever is not None stands as it is in the next `State`. Bare tuples: some are made for each quote.
+- a tuple in the order of `STATE_NAMES`: None for nothing, `BAD`, numbers that may still mean "no value", levels
+  that say nothing of what they leave out;
+- a dict by these names, for `merged` of a state: each value stands as it is in the next one;
+- a `State`, if nothing is left out.
 """
 
-WIRE_NUMBERS = {
-    "i_last_traded_price": "last_price",
-    "i_last_trade_quantity": "last_quantity",
-    "i_last_trade_time": "last_trade_time",
-    "i_average_trade_price": "average_price",
-    "i_open_price": "open",
-    "i_high_price": "high",
-    "i_low_price": "low",
-    "i_closing_price": "close",
-    "i_volume_traded_today": "volume",
-    "i_total_tradevalue": "traded_value",
-    "i_total_buy_quantity": "total_buy_quantity",
-    "i_total_sell_quantity": "total_sell_quantity",
-    "i_open_interest": "open_interest",
-    "i_total_open_interest": "total_open_interest",
-    "i_lower_circuit_limit": "lower_circuit",
-    "i_upper_circuit_limit": "upper_circuit",
-    "i_yearly_low_price": "year_low",
-    "i_yearly_high_price": "year_high",
-    "i_feed_time": "feed_time",
-}
-"""Names of a quote by those of the wire."""
+Entry = tuple[str, MarketUpdate, bytes | dict[str, Any]]
+"""One instrument's part of a frame: its name; what the part says; the part as it came, which is bytes where the
+second is a dict. Bare tuples, since some are made for each quote."""
+
 CLOSE_AGAIN = "close_price"
 """Sent beside ``i_closing_price``, and the same."""
-TIME_TEXT = "c_exch_feed_time"
-BIDS, ASKS = "best_buy", "best_sell"
 TIMES = ("i_last_trade_time", "i_feed_time")
 
-_INDEX = {wire: STATE_NAMES.index(name) for wire, name in WIRE_NUMBERS.items()}
-CLOSE = STATE_NAMES.index("close")
+_INDEX = {name: index for index, name in enumerate(STATE_NAMES[:NUMBER_COUNT])}
+CLOSE_INDEX = _INDEX[CLOSE]
 _LEVEL = ("price", "quantity", "orders")
 # A whole snapshot is taken in one step each, where a loop would be half of its cost.
-_numbers_of = itemgetter(*sorted(_INDEX, key=lambda name: _INDEX[name]))
+_numbers_of = itemgetter(*_INDEX)
 _level_of: Callable[[Any], tuple[Any, Any, Any]] = itemgetter(*_LEVEL)
 
 
@@ -80,7 +69,7 @@ def _time_text(value: object) -> object:
     return value if _fields.market_time(value) is not None else None
 
 
-_PARSERS = dict.fromkeys(WIRE_NUMBERS, _fields.whole_number) | dict.fromkeys(TIMES, _epoch)
+_PARSERS = dict.fromkeys(_INDEX, _fields.whole_number) | dict.fromkeys(TIMES, _epoch)
 
 
 def _parsed(value: object, parse: Callable[[object], Any], name: str, bad: list[str]) -> Any:
@@ -93,7 +82,7 @@ def _parsed(value: object, parse: Callable[[object], Any], name: str, bad: list[
         return BAD
 
 
-def _snapshot(fields: dict[str, Any]) -> MarketUpdate | None:
+def _snapshot(fields: dict[str, Any]) -> MarketState | None:
     """Return what a plain and complete market object says, None for any other; without a loop, for speed."""
     try:
         numbers = _numbers_of(fields)
@@ -110,10 +99,11 @@ def _snapshot(fields: dict[str, Any]) -> MarketUpdate | None:
         return None
     if min(values) < 0 or max(values) >= PLAIN_LIMIT or not all(numbers[:NO_ZERO_COUNT]) or not all(levels):
         return None
-    return (*numbers, text, tuple(map(_new_level, bids)), tuple(map(_new_level, asks)))
+    return _new_state((*numbers, text, tuple(map(_new_level, bids)), tuple(map(_new_level, asks))))
 
 
 _INTS = {int}
+_new_state: Callable[[tuple[Any, ...]], MarketState] = partial(tuple.__new__, MarketState)
 _new_level: Callable[[tuple[Any, ...]], Level] = partial(tuple.__new__, Level)
 
 
@@ -144,19 +134,19 @@ def _numbers(fields: dict[str, Any], bad: list[str]) -> list[Any]:
             numbers[_INDEX[name]] = _parsed(value, _PARSERS[name], name, bad)
     if CLOSE_AGAIN in fields:
         again = _parsed(fields[CLOSE_AGAIN], _fields.whole_number, CLOSE_AGAIN, bad)
-        if again and (again is not BAD or numbers[CLOSE] is None) and numbers[CLOSE] in (None, 0, BAD):
-            numbers[CLOSE] = again
+        if again and (again is not BAD or numbers[CLOSE_INDEX] is None) and numbers[CLOSE_INDEX] in (None, 0, BAD):
+            numbers[CLOSE_INDEX] = again
     return numbers
 
 
-def read_market(fields: dict[str, Any], bad: list[str]) -> tuple[MarketUpdate, bool]:
-    """Return what the market object `fields` says, and whether that is plain (see `Entry`).
+def read_market(fields: dict[str, Any], bad: list[str]) -> MarketUpdate:
+    """Return what the market object `fields` says.
 
     Args:
         bad: gets the wire names of what could not be parsed.
     """
     snapshot = _snapshot(fields)
     if snapshot is not None:
-        return snapshot, True
+        return snapshot
     numbers, text = _numbers(fields, bad), _parsed(fields.get(TIME_TEXT), _time_text, TIME_TEXT, bad)
-    return (*numbers, text, _depth(fields.get(BIDS), BIDS, bad), _depth(fields.get(ASKS), ASKS, bad)), False
+    return (*numbers, text, _depth(fields.get(BIDS), BIDS, bad), _depth(fields.get(ASKS), ASKS, bad))

@@ -7,26 +7,27 @@ nothing, a price of 0 says nothing, depth is merged by position and field, order
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from firstock_ws.feed.market import BAD, PLAIN_LIMIT, Entry, MarketUpdate, read_market
 from firstock_ws.instruments import Named
 from firstock_ws.models import _fields
-from firstock_ws.models.quote import (
-    ASKS,
-    BIDS,
+from firstock_ws.models.market_state import (
     EMPTY_STATE,
     NO_ZERO_COUNT,
     NUMBER_COUNT,
-    Key,
     Level,
-    Quote,
+    MarketState,
     State,
+    values_of,
 )
+from firstock_ws.models.quote import Key, Quote
 
 _SHOWN = 5
 """Instruments that the table of quotes names when it is printed."""
+_TURNS = 64
+"""After so many batches levels are packed even where those of before were read, to see whether they still are."""
 _EMPTY_LEVEL = Level(None, None, None)
 
 
@@ -49,9 +50,12 @@ def _price(sent: Any, known: Any) -> Any:
 
 def _merge_level(old: Level, sent: Level) -> Level:
     price, quantity, orders = sent.price, sent.quantity, sent.orders
-    if type(price) is type(quantity) is type(orders) is int and 0 < price < PLAIN_LIMIT:
-        if 0 < quantity < PLAIN_LIMIT and 0 < orders < PLAIN_LIMIT:
-            return sent
+    if type(price) is type(quantity) is type(orders) is int:
+        if 0 <= price < PLAIN_LIMIT and 0 <= quantity < PLAIN_LIMIT and 0 <= orders < PLAIN_LIMIT:
+            # Nearly all; as below, without a call.
+            if price:
+                return sent
+            return Level(old.price, quantity, orders) if quantity or orders else _EMPTY_LEVEL
     elif price is quantity is orders is None:
         return old
     # Also what is nothing only when rounded, or by a mark of "no value".
@@ -71,57 +75,49 @@ def _merge_side(old: Sequence[Level], sent: Any) -> Sequence[Level]:
     return tuple(levels)
 
 
-def merge(before: State, update: MarketUpdate) -> State:
+def _covers(update: State, before: State) -> bool:
+    """Whether `update`, which leaves nothing out, takes the place of `before`, which may have more levels."""
+    (bids, asks), (known_bids, known_asks) = update.level_counts, before.level_counts
+    return bool(bids >= known_bids and asks >= known_asks)
+
+
+def _is_read(before: State) -> bool:
+    """Whether somebody has read the levels of `before`, as far as that can be told."""
+    return type(before) is not MarketState and type(before.best_buy) is tuple
+
+
+def merge(before: State, update: MarketUpdate, raw: bytes | dict[str, Any]) -> State:
     """Return a new state: `before` with `update` merged over it.
+
+    Args:
+        raw: what `update` was read from.
 
     Raises:
         ValueError: a number in `update` is too large for one of this feed.
     """
+    if type(update) is dict:
+        return before.merged(update, raw, False)
+    if type(update) is not tuple:
+        if _covers(update, before):
+            if type(update) is not MarketState and not _is_read(before):
+                update.pack(raw)
+            return update
+        update = values_of(update)
+    known = values_of(before)
     # The usual is settled in the loops, without a call.
     prices = [
         (new if type(new) is int and 0 < new < PLAIN_LIMIT else _price(new, old)) if new else old
-        for new, old in zip(update[:NO_ZERO_COUNT], before, strict=False)
+        for new, old in zip(update[:NO_ZERO_COUNT], known, strict=False)
     ]
     quantities = [
         old if new is None else (new if type(new) is int and 0 <= new < PLAIN_LIMIT else _quantity(new, old))
-        for new, old in zip(update[NO_ZERO_COUNT:NUMBER_COUNT], before[NO_ZERO_COUNT:], strict=False)
+        for new, old in zip(update[NO_ZERO_COUNT:NUMBER_COUNT], known[NO_ZERO_COUNT:], strict=False)
     ]
-    old_text, old_bids, old_asks = before[NUMBER_COUNT:]
+    old_text, old_bids, old_asks = known[NUMBER_COUNT:]
     text, bids, asks = update[NUMBER_COUNT:]
     text = old_text if text is None else None if text is BAD else text
-    return (*prices, *quantities, text, _merge_side(old_bids, bids), _merge_side(old_asks, asks))
-
-
-def _make_merge_plain() -> Callable[[State, MarketUpdate], State]:
-    """Return `merge_plain`.
-
-    Its text is made here, as ``namedtuple`` makes its own: written out field by field, it takes a third of a
-    loop's time, and a whole update is known for one in half the time of ``None in update``.
-    """
-    numbers = range(len(EMPTY_STATE))
-    news, olds = (", ".join(f"{letter}{number}" for number in numbers) for letter in ("new", "old"))
-    picked = ", ".join(f"old{number} if new{number} is None else new{number}" for number in numbers)
-    whole = " and ".join(f"new{number} is not None" for number in numbers)
-    all_levels = " and ".join(f"len(new{side}) >= len(before[{side}])" for side in (BIDS, ASKS))
-    fewer_levels = " or ".join(
-        f"new{side} is not None and len(new{side}) < len(old{side})" for side in (BIDS, ASKS)
-    )
-    scope: dict[str, Any] = {"merge": merge}
-    exec(
-        f"def merge_plain(before, update):\n"
-        f" {news} = update\n"
-        f" if {whole} and {all_levels}: return update\n"
-        f" {olds} = before\n"
-        f" if {fewer_levels}: return merge(before, update)\n"
-        f" return ({picked})",
-        scope,
-    )
-    made: Callable[[State, MarketUpdate], State] = scope["merge_plain"]
-    return made
-
-
-merge_plain = _make_merge_plain()
-"""Does as `merge` does, faster, with an update that is plain (see `firstock_ws.feed.market.Entry`)."""
+    sides = _merge_side(old_bids, bids), _merge_side(old_asks, asks)
+    return MarketState._make((*prices, *quantities, text, *sides))
 
 
 class Frozen(NamedTuple):
@@ -146,6 +142,7 @@ class QuoteBook:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._turn = 0
         self._quotes: dict[str, Quote] = {}
         self._fresh: set[str] = set()
         self._muted: set[str] = set()
@@ -160,15 +157,13 @@ class QuoteBook:
         Args:
             bad: gets the wire names of what could not be parsed; it has no value in the quote.
         """
-        return self.take(instrument, *read_market(fields, bad), fields)
+        return self.take(instrument, read_market(fields, bad), fields)
 
-    def take(
-        self, instrument: str, update: MarketUpdate, plain: bool, raw: dict[str, Any] | bytes
-    ) -> Quote | None:
+    def take(self, instrument: str, update: MarketUpdate, raw: dict[str, Any] | bytes) -> Quote | None:
         """Return the full quote after `update`; None if the instrument was unsubscribed meanwhile.
 
         Args:
-            plain, raw: see `firstock_ws.feed.market.Entry`.
+            update, raw: see `firstock_ws.feed.market.Entry`.
 
         Raises:
             ValueError: a number in `update` is too large for one of this feed; nothing is changed.
@@ -177,14 +172,13 @@ class QuoteBook:
             if instrument in self._fresh:
                 last = self._quotes[instrument]
                 before = last._state
-                state = merge_plain(before, update) if plain else merge(before, update)
-                quote = Quote(last._key, state, before, raw)
+                quote = Quote(last._key, merge(before, update, raw), before, raw)
                 self._quotes[instrument] = quote
                 return quote
             return self._take_first(instrument, update, raw)
 
     def take_plain(self, entries: Iterator[Entry], quotes: list[Any]) -> Entry | None:
-        """Take `entries` up to the first that is not plain; return that one, None if all were.
+        """Take `entries` up to the first whose update is a tuple; return that one, None if there was none.
 
         As many calls of `take` would do the same, more slowly.
 
@@ -193,17 +187,31 @@ class QuoteBook:
         """
         with self._lock:
             fresh, table, found, new = self._fresh, self._quotes, quotes.append, object.__new__
+            self._turn = (self._turn + 1) % _TURNS
+            pack = not self._turn
             for entry in entries:
-                instrument, update, plain, raw = entry
-                if not plain:
+                instrument, update, raw = entry
+                kind = type(update)
+                if kind is tuple:
                     return entry
                 if instrument in fresh:
                     last = table[instrument]
                     before = last._state
+                    # As `merge` does.
+                    if kind is dict:
+                        state = before.merged(update, raw, pack)
+                    elif type(before) is kind is not MarketState:
+                        # Of the other class of states all have as many levels.
+                        state = update
+                        if pack or type(before.best_buy) is bytes:
+                            # Nobody has read those of before.
+                            state.best_buy = state.best_sell = raw
+                    else:
+                        state = merge(before, update, raw)
                     # As Quote(...) does, without the call.
                     quote = new(Quote)
                     quote._key = last._key
-                    quote._state = merge_plain(before, update)
+                    quote._state = state
                     quote._before = before
                     quote._raw = raw
                     table[instrument] = quote
@@ -216,11 +224,11 @@ class QuoteBook:
 
     def _take_first(self, instrument: str, update: MarketUpdate, raw: dict[str, Any] | bytes) -> Quote | None:
         """Take what is not of a quote of this connection; the caller holds the lock."""
-        if instrument in self._muted:
-            self._hidden[instrument] = merge(self._hidden.get(instrument, EMPTY_STATE), update)
-            return None
         # After a reconnect the server sends a snapshot: what stood before must not shine through it.
-        state = merge(self._hidden.get(instrument, EMPTY_STATE), update)
+        state = merge(self._hidden.get(instrument, EMPTY_STATE), update, raw)
+        if instrument in self._muted:
+            self._hidden[instrument] = state
+            return None
         self._hidden.pop(instrument, None)
         self._quotes[instrument] = quote = Quote(self._key(instrument), state, EMPTY_STATE, raw)
         self._fresh.add(instrument)

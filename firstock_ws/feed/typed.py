@@ -7,28 +7,23 @@ both can read, both make the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, get_type_hints
 
 import msgspec
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
-from firstock_ws.feed.market import (
+from firstock_ws.feed.market import CLOSE_AGAIN, CLOSE_INDEX, MAX_LEVELS, PLAIN_LIMIT, TIMES, Entry
+from firstock_ws.models._fields import market_time
+from firstock_ws.models.market_state import (
     ASKS,
     BIDS,
     CLOSE,
-    CLOSE_AGAIN,
-    MAX_LEVELS,
-    PLAIN_LIMIT,
+    NUMBER_COUNT,
+    STATE_NAMES,
     TIME_TEXT,
-    TIMES,
-    WIRE_NUMBERS,
-    Entry,
-    MarketUpdate,
 )
-from firstock_ws.models._fields import market_time
-from firstock_ws.models.quote import NO_ZERO_COUNT, NUMBER_COUNT, STATE_NAMES
 from firstock_ws.protocol import INSTRUMENT_KEY
 
 _LENGTH = len(STATE_NAMES)
@@ -42,9 +37,12 @@ _Number = int | float | None
 _PositiveInt = Annotated[int, msgspec.Meta(gt=0, lt=PLAIN_LIMIT)]
 _Positive = _PositiveInt | Annotated[float, msgspec.Meta(ge=1, lt=2**62)]
 _Counted = Annotated[int, msgspec.Meta(ge=0, lt=PLAIN_LIMIT)] | Annotated[float, msgspec.Meta(ge=0, lt=2**62)]
-_Time = Annotated[int, msgspec.Meta(ge=0)]
+_Time = Annotated[int, msgspec.Meta(ge=0)] | None
 _Absent = Literal["\0"]
 """A field that may not be there at all: no value of it is good."""
+_OTHER_FEEDS = ("norenordno", "brkname", "gamma")
+"""With one of these the frame is of another feed."""
+_EXCHANGE, _TOKEN = "c_exch_seg", "c_symbol"
 
 
 class _PlainLevel(msgspec.Struct, gc=False, frozen=True):
@@ -61,24 +59,122 @@ class _AnyLevel(msgspec.Struct, gc=False, frozen=True):
     orders: _Number = None
 
 
-def _decoder(level: type[msgspec.Struct], price: Any, quantity: Any, time: Any) -> Any:
-    """Return a decoder of market objects whose first fields are those of a `State`, in its order."""
-    wire_names = {name: wire for wire, name in WIRE_NUMBERS.items()}
-    side = Annotated[tuple[level, ...], msgspec.Meta(max_length=MAX_LEVELS)] | None  # type: ignore[valid-type]
-    fields: list[tuple[str, Any, Any]] = []
-    for index, name in enumerate(STATE_NAMES[:NUMBER_COUNT]):
-        wire = wire_names[name]
-        kind = time if wire in TIMES else price if index < NO_ZERO_COUNT else quantity
-        fields.append((wire, kind | None, None))
+_Levels = tuple[_PlainLevel, _PlainLevel, _PlainLevel, _PlainLevel, _PlainLevel]
+"""A side as the wire has it, all of it plain."""
+_LEVELS = len(get_args(_Levels))
+if TYPE_CHECKING:
+    # Bytes come there later.
+    _Side = _Levels | bytes
+else:
+    _Side = _Levels
+
+
+class _Sides(msgspec.Struct, gc=False):
+    best_buy: _Levels | None = None
+    best_sell: _Levels | None = None
+
+
+_decode_sides = msgspec.json.Decoder(_Sides).decode
+
+
+class _Whole(msgspec.Struct, gc=False, kw_only=True):
+    """A `State` in which everything is known, and five levels of each side: what an object says that leaves
+    nothing out, and what becomes of that by deltas.
+
+    Where nobody reads an instrument's levels, the bytes that they were decoded from, and found good, are kept in
+    their place, and decoded once more should somebody read them after all. Ten levels are half of what would have
+    to stay in the processor's caches, and to be fetched again to be freed.
+
+    Threads: any thread may be the first to read a side. There is no lock: each finds the bytes or the levels, and
+    puts the same levels in their place. All else is done before others have the object.
+    """
+
+    # In the order of the wire, in which msgspec finds them sooner.
+    c_exch_seg: str | None = None
+    c_symbol: str | None = None
+    i_last_traded_price: _Positive
+    i_last_trade_quantity: _Counted
+    i_last_trade_time: _PositiveInt
+    i_average_trade_price: _Positive
+    i_open_price: _Positive
+    i_high_price: _Positive
+    i_low_price: _Positive
+    i_closing_price: _Positive
+    close_price: _Positive | None = None
+    i_volume_traded_today: _Counted
+    i_total_tradevalue: _Counted
+    i_total_buy_quantity: _Counted
+    i_total_sell_quantity: _Counted
+    i_open_interest: _Counted
+    i_total_open_interest: _Counted
+    i_lower_circuit_limit: _Positive
+    i_upper_circuit_limit: _Positive
+    i_yearly_low_price: _Positive
+    i_yearly_high_price: _Positive
+    best_buy: _Side
+    best_sell: _Side
+    i_feed_time: _PositiveInt
+    c_exch_feed_time: str
+    # Of other feeds.
+    norenordno: _Absent = "\0"
+    brkname: _Absent = "\0"
+    gamma: _Absent = "\0"
+
+    level_counts = (_LEVELS, _LEVELS)
+
+    @property
+    def bids(self) -> _Levels:
+        side = self.best_buy
+        return self._unpack(side, 0) if isinstance(side, bytes) else side
+
+    @property
+    def asks(self) -> _Levels:
+        side = self.best_sell
+        return self._unpack(side, 1) if isinstance(side, bytes) else side
+
+    def _unpack(self, raw: bytes, wanted: int) -> _Levels:
+        sides: tuple[_Levels, _Levels] = astuple(_decode_sides(raw))
+        # A side may have come later than the other.
+        if self.best_buy is raw:
+            self.best_buy = sides[0]
+        if self.best_sell is raw:
+            self.best_sell = sides[1]
+        return sides[wanted]
+
+    def pack(self, raw: bytes) -> None:
+        """Put the bytes of the object that this was decoded from in the place of its levels."""
+        self.best_buy = self.best_sell = raw
+
+    def merged(self, delta: dict[str, Any], raw: bytes, pack: bool) -> _Whole:
+        if (BIDS in delta or ASKS in delta) and (pack or type(self.best_buy) is bytes):
+            delta |= {name: raw for name in (BIDS, ASKS) if name in delta}
+        return replace(self, **delta)
+
+
+def _delta_decoder() -> Any:
+    """Return a decoder of plain market objects, to dicts of what is in them."""
+    fields = get_type_hints(_Whole, include_extras=True) | {_EXCHANGE: str, _TOKEN: str, CLOSE_AGAIN: _Positive}
+    return msgspec.json.Decoder(TypedDict("_Delta", fields, total=False)).decode  # type: ignore[operator]
+
+
+def _any_decoder() -> Any:
+    """Return a decoder of market objects, to structs whose first fields are those of a `State`, in its order."""
+    side = Annotated[tuple[_AnyLevel, ...], msgspec.Meta(max_length=MAX_LEVELS)] | None
+    fields: list[Any] = [(name, _Time if name in TIMES else _Number, None) for name in STATE_NAMES[:NUMBER_COUNT]]
     fields += [(TIME_TEXT, str | None, None), (BIDS, side, None), (ASKS, side, None)]
-    fields += [(CLOSE_AGAIN, price | None, None), ("c_exch_seg", str | None, None), ("c_symbol", str | None, None)]
-    # With one of these the frame is of another feed.
-    fields += [(name, _Absent, "\0") for name in ("norenordno", "brkname", "gamma")]
+    fields += [(CLOSE_AGAIN, _Number, None), (_EXCHANGE, str | None, None), (_TOKEN, str | None, None)]
+    fields += [(name, _Absent, "\0") for name in _OTHER_FEEDS]
     return msgspec.json.Decoder(msgspec.defstruct("_Market", fields, gc=False)).decode
 
 
-_decode_plain = _decoder(_PlainLevel, _Positive, _Counted, _PositiveInt)
-_decode_any = _decoder(_AnyLevel, _Number, _Number, _Time)
+_SHORTEST_WHOLE = len(
+    msgspec.json.encode(
+        dict.fromkeys(STATE_NAMES, 1) | dict.fromkeys((BIDS, ASKS), [_PlainLevel(1, 1, 1)] * _LEVELS)
+    )
+)
+"""Bytes of the shortest object that leaves nothing out; none is looked for in less."""
+_decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_delta, _decode_any = _delta_decoder(), _any_decoder()
 _decode_keyed = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -101,46 +197,99 @@ def _keyed_instrument(text: str) -> str:
     return text
 
 
-def _odd_close(update: MarketUpdate, again: Any) -> MarketUpdate:
+def _odd_close(update: tuple[Any, ...], again: Any) -> tuple[Any, ...]:
     """Return `update` with the closing price under whichever of its two names it came."""
-    if update[CLOSE] and again and update[CLOSE] != again:
+    known = update[CLOSE_INDEX]
+    if known and again and known != again:
         # They should be the same; which of them counts is not for here.
         raise _UnusualError
-    return (*update[:CLOSE], update[CLOSE] or again, *update[CLOSE + 1 :])
+    return (*update[:CLOSE_INDEX], known or again, *update[CLOSE_INDEX + 1 :])
 
 
-def read_frame(frame: bytes) -> list[Entry] | None:
-    """Return what a market frame holds, in its order; None if it is no market frame, or an unusual one."""
-    # Not all of the text is looked at by the decoders; whether it is UTF-8 at all must be.
-    if not frame.isascii():
-        return None
-    entries: list[Entry] = []
-    try:
-        flat = frame[frame.find(b":") - 1] == _QUOTE_MARK
-        parts: Iterable[tuple[str | None, Any]] = ((None, frame),) if flat else _decode_keyed(frame).items()
-        # No function of its own for a part: most frames have one, and the call would be felt.
-        for key, raw in parts:
-            if len(raw) > _LONGEST:
-                return None
-            plain = True
-            try:
-                record = _decode_plain(raw)
-            except msgspec.ValidationError:
-                plain = False
-                record = _decode_any(raw)
-            update = astuple(record)[:_LENGTH]
-            text = update[NUMBER_COUNT]
-            if text is not None and market_time(text) is None:
-                return None
-            if record.close_price is not None and not (plain and update[CLOSE]):
-                update = _odd_close(update, record.close_price)
+def _read_part(raw: bytes, key: str | None) -> Entry:
+    """Return what one market object says.
+
+    Args:
+        raw: the object's bytes; of a keyed frame, a view of them.
+        key: its key, None if it is the whole frame.
+
+    Raises:
+        Exception: one of `_REFUSALS`; the object is no market object, or an unusual one.
+    """
+    if len(raw) > _LONGEST:
+        raise _UnusualError
+    if len(raw) >= _SHORTEST_WHOLE:
+        try:
+            whole = _decode_whole(raw)
+        except msgspec.ValidationError as error:
+            if "missing" not in str(error):
+                # Then it is a value that is not plain. To find that out once more would cost as much as all else.
+                return _read_odd(raw, key)
+        else:
+            if market_time(whole.c_exch_feed_time) is None:
+                raise _UnusualError
             if key is None:
-                entries.append((_instrument(record.c_exch_seg, record.c_symbol), update, plain, raw))
-            elif update == _NOTHING and record.c_symbol is None:
-                return None
+                instrument = _instrument(whole.c_exch_seg, whole.c_symbol)
             else:
-                entries.append((_keyed_instrument(key), update, plain, bytes(raw)))
-    except (_UnusualError, ValueError, IndexError, RecursionError, OverflowError, OSError):
-        # ValueError: also msgspec's own. OverflowError and OSError: a time that is none.
-        return None
-    return entries or None
+                instrument, raw = _keyed_instrument(key), bytes(raw)
+            return instrument, whole, raw
+    try:
+        delta = _decode_delta(raw)
+    except msgspec.ValidationError:
+        return _read_odd(raw, key)
+    if CLOSE_AGAIN in delta and CLOSE not in delta:
+        return _read_odd(raw, key)
+    if TIME_TEXT in delta and market_time(delta[TIME_TEXT]) is None:
+        raise _UnusualError
+    if key is None:
+        return _instrument(delta.get(_EXCHANGE), delta.get(_TOKEN)), delta, raw
+    if len(delta) == (_EXCHANGE in delta):
+        raise _UnusualError
+    return _keyed_instrument(key), delta, bytes(raw)
+
+
+def _read_odd(raw: bytes, key: str | None) -> Entry:
+    """Do the same for an object that is not plain."""
+    record = _decode_any(raw)
+    update = astuple(record)[:_LENGTH]
+    text = update[NUMBER_COUNT]
+    if text is not None and market_time(text) is None:
+        raise _UnusualError
+    if record.close_price is not None:
+        update = _odd_close(update, record.close_price)
+    if key is None:
+        return _instrument(record.c_exch_seg, record.c_symbol), update, raw
+    if update == _NOTHING and record.c_symbol is None:
+        raise _UnusualError
+    return _keyed_instrument(key), update, bytes(raw)
+
+
+# OverflowError and OSError: a time that is none. msgspec's own errors are not ValueErrors in all of its versions.
+_REFUSALS = (_UnusualError, msgspec.MsgspecError, ValueError, IndexError, RecursionError, OverflowError, OSError)
+
+
+def read_frames(frames: Iterator[bytes], entries: list[Entry], enough: int) -> bytes | None:
+    """Read usual market frames; return the first frame that is none, or None.
+
+    Args:
+        frames: taken from up to that frame, or till there are enough entries.
+        entries: gets what the frames hold, in their order.
+        enough: how many entries are enough.
+    """
+    for frame in frames:
+        try:
+            # Not all of the text is looked at by the decoders; whether it is UTF-8 at all must be.
+            if not frame.isascii():
+                return frame
+            if frame[frame.find(b":") - 1] == _QUOTE_MARK:
+                entries.append(_read_part(frame, None))
+            else:
+                parts = [_read_part(raw, key) for key, raw in _decode_keyed(frame).items()]
+                if not parts:
+                    return frame
+                entries += parts
+        except _REFUSALS:
+            return frame
+        if len(entries) >= enough:
+            return None
+    return None

@@ -7,6 +7,7 @@ make the same.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from firstock_ws.feed.market import Entry, read_market
@@ -18,12 +19,23 @@ _OTHER_FEEDS = ("norenordno", "brkname", "gamma")
 
 def _entry(instrument: str, fields: dict[str, Any], raw: bytes | dict[str, Any]) -> Entry | None:
     bad: list[str] = []
-    update, plain = read_market(fields, bad)
-    return None if bad else (instrument, update, plain, raw)
+    update = read_market(fields, bad)
+    return None if bad else (instrument, update, raw)
 
 
-def read_frame(frame: bytes) -> list[Entry] | None:
-    """Return what a market frame holds, in its order; None if it is no market frame, or an unusual one."""
+def read_frames(frames: Iterator[bytes], entries: list[Entry], enough: int) -> bytes | None:
+    """Do as `firstock_ws.feed.typed.read_frames` does, with what Python brings along."""
+    for frame in frames:
+        read = _read_frame(frame)
+        if read is None:
+            return frame
+        entries += read
+        if len(entries) >= enough:
+            return None
+    return None
+
+
+def _read_frame(frame: bytes) -> list[Entry] | None:
     try:
         text = frame.decode()
         # Not json.loads, which would look for white space at both ends, for a tenth of the whole cost.
@@ -33,7 +45,7 @@ def read_frame(frame: bytes) -> list[Entry] | None:
     if end != len(text) or not isinstance(message, dict):
         return None
     exchange, token = message.get("c_exch_seg"), message.get("c_symbol")
-    if type(exchange) is str and type(token) is str and not any(name in message for name in _OTHER_FEEDS):
+    if type(exchange) is str and type(token) is str and message.keys().isdisjoint(_OTHER_FEEDS):
         exchange, token = exchange.strip(), token.strip()
         # The bytes, not the dict, are kept in the quote: they are a quarter of its size, and seldom looked at.
         entry = _entry(f"{exchange}:{token}", message, frame) if exchange and token else None

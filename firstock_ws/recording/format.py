@@ -30,7 +30,7 @@ from firstock_ws._secrets import REDACTOR, TELLING
 from firstock_ws.errors import FirstockError, RecordingError
 from firstock_ws.feed.merge import Frozen
 from firstock_ws.models import IST, OrderUpdate, PositionUpdate
-from firstock_ws.models.quote import BIDS, Level, State, _portable
+from firstock_ws.models.market_state import Level, MarketState, portable
 from firstock_ws.taps import Decision, Odd
 
 VERSION = 1
@@ -171,10 +171,10 @@ def snapshot_values(snapshot: Snapshot) -> dict[str, Any]:
         "state": snapshot.state,
         "subscriptions": snapshot.subscriptions,
         "option_greeks_subscriptions": snapshot.option_greeks_subscriptions,
-        "quotes": {name: _portable(state) for name, state in book.quotes.items()},
+        "quotes": {name: portable(state) for name, state in book.quotes.items()},
         "fresh": sorted(book.fresh),
         "muted": sorted(book.muted),
-        "hidden": {name: _portable(state) for name, state in book.hidden.items()},
+        "hidden": {name: portable(state) for name, state in book.hidden.items()},
         "symbols": dict(book.symbols),
         "reported": snapshot.reported,
     }
@@ -273,5 +273,5 @@ def read_snapshot(record: Record) -> Snapshot:
     )
 
 
-def _state(plain: list[Any]) -> State:
-    return (*plain[:BIDS], *(tuple(Level(*level) for level in side) for side in plain[BIDS:]))
+def _state(plain: list[Any]) -> MarketState:
+    return MarketState(*plain[:-2], *(tuple(Level(*level) for level in side) for side in plain[-2:]))

@@ -90,17 +90,15 @@ class SelectiveBook(QuoteBook):
             self._mute_unwanted()
         return self._selective
 
-    def take(
-        self, instrument: str, update: MarketUpdate, plain: bool, raw: dict[str, Any] | bytes
-    ) -> Quote | None:
+    def take(self, instrument: str, update: MarketUpdate, raw: dict[str, Any] | bytes) -> Quote | None:
         unwanted = self._selective and not self._subscriptions.wants_quotes(instrument)
         if unwanted and instrument not in self._muted:
             self.mute([instrument])
-        return super().take(instrument, update, plain, raw)
+        return super().take(instrument, update, raw)
 
     def take_plain(self, entries: Iterator[Entry], quotes: list[Any]) -> Entry | None:
         for entry in entries:
-            if not entry[2]:
+            if type(entry[1]) is tuple:
                 return entry
             quote = self.take(*entry)
             if quote is not None:

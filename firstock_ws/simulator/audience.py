@@ -7,17 +7,13 @@ from typing import Any
 
 from firstock_ws import protocol
 from firstock_ws.errors import FrameError
-from firstock_ws.feed.market import ASKS, BIDS, TIME_TEXT, WIRE_NUMBERS, Entry
+from firstock_ws.feed.market import Entry
 from firstock_ws.feed.merge import Frozen, QuoteBook
-from firstock_ws.models.quote import NUMBER_COUNT, STATE_NAMES, State, _portable
+from firstock_ws.models.market_state import ASKS, BIDS, NUMBER_COUNT, STATE_NAMES, MarketState, portable
 from firstock_ws.protocol import Kind, Part
 
 from . import wire
 from .sessions import INSTRUMENT_NAME
-
-_WIRE_NAMES = {name: wire_name for wire_name, name in WIRE_NUMBERS.items()}
-_NUMBERS = tuple(_WIRE_NAMES[name] for name in STATE_NAMES[:NUMBER_COUNT])
-_TIME, _BIDS, _ASKS = NUMBER_COUNT, NUMBER_COUNT + 1, NUMBER_COUNT + 2
 
 
 class Audience:
@@ -62,7 +58,7 @@ class Audience:
         for name in names:
             if self._wants(name):
                 self._withheld.discard(name)
-                frames.append(_snapshot(name, _portable(self._book.view[name]._state)))
+                frames.append(_snapshot(name, portable(self._book.view[name]._state)))
             else:
                 self._withheld.add(name)
         return frames
@@ -75,9 +71,9 @@ class Audience:
         """
         if entries is None:
             return self._cut_unusual(frame)
-        for instrument, update, plain, raw in entries:
+        for entry in entries:
             try:
-                self._book.take(instrument, update, plain, raw)
+                self._book.take(*entry)
             except ValueError:
                 # A number that can't be one: the client will say so, and a snapshot has the last good one.
                 continue
@@ -128,14 +124,13 @@ class Audience:
         return not self._selective or name in self._feed
 
 
-def _snapshot(name: str, state: State) -> bytes:
+def _snapshot(name: str, state: MarketState) -> bytes:
     """Return a frame that tells all of `state`, in the form of the first generation."""
     exchange, _, token = name.partition(":")
     body: dict[str, Any] = {"c_exch_seg": exchange, "c_symbol": token}
-    body |= {wire_name: value for wire_name, value in zip(_NUMBERS, state, strict=False) if value is not None}
-    if state[_TIME] is not None:
-        body[TIME_TEXT] = state[_TIME]
-    for side, levels in ((BIDS, state[_BIDS]), (ASKS, state[_ASKS])):
+    numbers_and_time = zip(STATE_NAMES[: NUMBER_COUNT + 1], state, strict=False)
+    body |= {field: value for field, value in numbers_and_time if value is not None}
+    for side, levels in ((BIDS, state.bids), (ASKS, state.asks)):
         body[side] = [
             {field: value for field, value in level._asdict().items() if value is not None} for level in levels
         ]
