@@ -104,16 +104,19 @@ class Redactor(logging.Filter):
         with self._lock:
             self._spellings[secret] = tuple(spellings)
             self._spellings.move_to_end(secret)
-            while len(self._spellings) > MAX_REMEMBERED:
-                self._spellings.popitem(last=False)
-            everything = (spelling for spellings in self._spellings.values() for spelling in spellings)
-            # Longest first: a secret may be a part of another.
-            self._known = tuple(sorted(set(everything), key=len, reverse=True))
-            starts: dict[str, list[str]] = {}
-            for spelling in self._known:
-                if len(spelling) > TELLING:
-                    starts.setdefault(spelling[:TELLING], []).append(spelling)
-            self._starts = starts
+            self._sort()
+
+    def _sort(self) -> None:
+        while len(self._spellings) > MAX_REMEMBERED:
+            self._spellings.popitem(last=False)
+        everything = (spelling for spellings in self._spellings.values() for spelling in spellings)
+        # Longest first: a secret may be a part of another.
+        self._known = tuple(sorted(set(everything), key=len, reverse=True))
+        starts: dict[str, list[str]] = {}
+        for spelling in self._known:
+            if len(spelling) > TELLING:
+                starts.setdefault(spelling[:TELLING], []).append(spelling)
+        self._starts = starts
 
     def redact(self, text: str, least: int = 1) -> str:
         """Return `text` without any secret in it.

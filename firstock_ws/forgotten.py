@@ -19,6 +19,7 @@ from functools import partial
 
 from firstock_ws import ipython
 from firstock_ws._secrets import get_logger
+from firstock_ws.flag import Flag
 from firstock_ws.lifecycle import CLOSE_LIMIT, Lifecycle
 from firstock_ws.worker import Worker
 
@@ -59,7 +60,7 @@ class Janitor:
 
     def wait(self, timeout: float) -> bool:
         """Wait until what was put so far is done, `timeout` seconds at most; return whether it is."""
-        done = threading.Event()
+        done = Flag()
         self.put(done.set)
         return done.wait(timeout)
 

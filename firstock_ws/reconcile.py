@@ -49,7 +49,7 @@ class Reconciler:
     """Closes the gaps in the stream of one client, as long as it is connected.
 
     Threads: the io thread tells of connections, any thread starts, stops and looks; the books thread works.
-    All of it is owned here, the lock is ``_wake`` (a condition); it is never held during a call.
+    All of it is owned here, the lock is ``_lock``, with the condition ``_wake``; it is never held during a call.
     """
 
     def __init__(self, settings: Settings, ledger: Ledger, report: Callable[[FirstockError], None]) -> None:
@@ -62,7 +62,8 @@ class Reconciler:
         ledger.on_doubt = self._read_soon
         self._report = report
         self._backoff = Backoff(min(60.0, settings.reconnect_max_delay))
-        self._wake = threading.Condition()
+        self._lock = threading.RLock()
+        self._wake = threading.Condition(self._lock)
         self._rest: Rest | None = None
         self._key: Secret | None = None
         self._turn = 0
@@ -88,7 +89,7 @@ class Reconciler:
 
     def counts(self) -> ReconcileCounts:
         """Return the figures so far."""
-        with self._wake:
+        with self._lock:
             return ReconcileCounts(self._reconciles, self._failures, self._gap_since)
 
     # --- any thread ----------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class Reconciler:
             return None
         rest = Rest(self._settings.rest_url, ssl_context=self._settings.ssl_context, timeout=CALL_TIMEOUT)
         shift = Shift(rest, Worker(lambda: self._run(rest), "firstock-ws-books"))
-        with self._wake:
+        with self._lock:
             self._rest = rest
         shift.worker.start()
         return shift
@@ -112,7 +113,7 @@ class Reconciler:
         """End a thread, whatever it is doing; nothing is delivered by it afterwards."""
         if shift is None:
             return
-        with self._wake:
+        with self._lock:
             if self._rest is shift.rest:
                 self._rest = self._key = None
                 self._turn += 1
@@ -127,7 +128,7 @@ class Reconciler:
         """The stream is up: read the books now, with `key`."""
         if not self.enabled:
             return
-        with self._wake:
+        with self._lock:
             self._key = key
             self._turn += 1
             self._due = time.monotonic()
@@ -141,7 +142,7 @@ class Reconciler:
         """The stream is down: from here on updates may be missed."""
         if not self.enabled:
             return
-        with self._wake:
+        with self._lock:
             self._key = None
             self._turn += 1
             self._gap_since = self._gap_since or datetime.now(IST)
@@ -150,7 +151,7 @@ class Reconciler:
 
     def _run(self, rest: Rest) -> None:
         while True:
-            with self._wake:
+            with self._lock:
                 while self._rest is rest and (self._key is None or self._due > time.monotonic()):
                     self._wake.wait(None if self._key is None else self._due - time.monotonic())
                 if self._rest is not rest or self._key is None:
@@ -191,18 +192,18 @@ class Reconciler:
 
     def _read_soon(self) -> None:
         """Read the books again when they have settled: the ledger could not tell whether something was news."""
-        with self._wake:
+        with self._lock:
             self._doubtful = True
             if not self._failing and self._readings >= CONFIRMED:
                 self._due = min(self._due, time.monotonic() + SETTLE * 2.0**self._restless)
                 self._wake.notify_all()
 
     def _in_turn(self, turn: int) -> bool:
-        with self._wake:
+        with self._lock:
             return self._turn == turn
 
     def _done(self, turn: int, settled: bool, failure: FirstockError | None) -> None:
-        with self._wake:
+        with self._lock:
             if self._turn != turn:
                 return
             gap, tell = self._gap_since, False

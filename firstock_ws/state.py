@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
 from collections.abc import Callable
 from enum import Enum
+
+from firstock_ws.flag import Waiters
 
 
 class State(Enum):
@@ -42,7 +42,7 @@ class StateHolder:
         self._changing = threading.Lock()
         self._state = State.STOPPED
         self._in_charge: object = None
-        self._waiters: list[threading.Lock] = []
+        self._waiters = Waiters()
 
     @property
     def now(self) -> State:
@@ -53,7 +53,7 @@ class StateHolder:
         with self._changing:
             self._in_charge = writer
             self._state = State.CONNECTING
-            self._release()
+            self._waiters.wake()
 
     def set(
         self,
@@ -76,40 +76,19 @@ class StateHolder:
             before()
             self._state = state
             after()
-            self._release()
+            self._waiters.wake()
             return True
 
     def wake(self) -> None:
         """Have all who wait look at their condition again, for what else may be in it."""
         with self._changing:
-            self._release()
-
-    def _release(self) -> None:
-        while self._waiters:
-            # Its waiter may have given up and gone, or have been told already and come back.
-            with contextlib.suppress(IndexError, RuntimeError):
-                self._waiters.pop().release()
+            self._waiters.wake()
 
     def wait_for(self, condition: Callable[[State], bool], timeout: float | None) -> State | None:
-        """Wait until `condition` of the state holds, `timeout` seconds at most; return that state, None if not.
+        """Wait until `condition` of the state holds, `timeout` seconds at most; return that state, None if not."""
 
-        In slices: an endless wait on a lock could not be broken by Ctrl-C on Windows.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        changed = threading.Lock()
-        changed.acquire()
-        try:
-            while True:
-                if changed not in self._waiters:
-                    self._waiters.append(changed)
-                # Looked at when the lock is on the list: a change after this look releases it.
-                state = self._state
-                if condition(state):
-                    return state
-                left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
-                if left <= 0:
-                    return None
-                changed.acquire(timeout=left)
-        finally:
-            with contextlib.suppress(ValueError):
-                self._waiters.remove(changed)
+        def look() -> State | None:
+            state = self._state
+            return state if condition(state) else None
+
+        return self._waiters.wait_for(look, timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
+from itertools import filterfalse
 
 from firstock_ws import protocol
 
@@ -73,17 +74,18 @@ class Subscriptions:
 
     def _add(self, wanted: Wanted, instruments: Iterable[str]) -> list[str]:
         with self._lock:
-            new = [name for name in instruments if name not in wanted.instruments]
-            wanted.instruments.update(dict.fromkeys(new))
+            new = list(filterfalse(wanted.instruments.__contains__, instruments))
+            # In this order: after Ctrl-C in between, asking again asks the broker again.
             self._enqueue(wanted.subscribe_action, new)
+            wanted.instruments.update(dict.fromkeys(new))
             return new
 
     def _remove(self, wanted: Wanted, instruments: Iterable[str]) -> list[str]:
         with self._lock:
-            gone = [name for name in instruments if name in wanted.instruments]
+            gone = list(filter(wanted.instruments.__contains__, instruments))
+            self._enqueue(wanted.unsubscribe_action, gone)
             for name in gone:
                 del wanted.instruments[name]
-            self._enqueue(wanted.unsubscribe_action, gone)
             return gone
 
     def _enqueue(self, action: str, instruments: list[str]) -> None:

@@ -13,6 +13,7 @@ from firstock_ws.connection.refusals import ABNORMAL
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError
 from firstock_ws.feed.feed import Feed
+from firstock_ws.flag import Flag
 from firstock_ws.keys import Keys
 from firstock_ws.reconcile import Reconciler, Shift
 from firstock_ws.settings import Settings
@@ -58,7 +59,7 @@ class Supervisor:
         self._key: Secret | None = None
         self._backoff = Backoff(settings.reconnect_max_delay)
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._stopping = Flag()
         self._connection: Connection | None = None
         self._worker = Worker(self._run, "firstock-ws-io")
         self._tries = 0

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from firstock_ws.flag import Flag
+
 _T = TypeVar("_T")
 _LAST_STEPS = 1.0
 _SETTLE = 5.0
@@ -18,13 +20,13 @@ class Worker:
     Not a bare `threading.Thread`: up to CPython 3.12, Ctrl-C in ``Thread.join`` marks a living thread as ended,
     and the next ``join`` returns at once.
 
-    Threads: any thread may call any method. The flag of its end is the event ``_done``. Whoever gets the lock
+    Threads: any thread may call any method. Its end is told by the flag ``_done``. Whoever gets the lock
     ``_first`` says whether it runs at all: the thread, or `call_off`. Nobody waits for that lock or gives it back.
     """
 
     def __init__(self, run: Callable[[], None], name: str) -> None:
         self._first = threading.Lock()
-        self._done = threading.Event()
+        self._done = Flag()
         self._thread = threading.Thread(target=self._run, args=(run,), name=name, daemon=True)
 
     def _run(self, run: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ import threading
 from types import TracebackType
 
 from firstock_ws.simulator import Simulator
-from tests.support import DEADLINE, KEY
+from tests.support import DEADLINE, KEY, unmeasured
 
 COMMAND = [sys.executable, "-m", "firstock_ws"]
 PASSWORD, API_KEY, TOTP_SECRET = "my-Pass-word-1", "api-key-abcdef", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -89,7 +89,7 @@ class Terminal:
         self._written = ""
         self.resize(columns, rows)
         more = {"TERM": "xterm-256color", "COLUMNS": "", "LINES": "", **(environment or {})}
-        env = {name: value for name, value in {**os.environ, **more}.items() if value}
+        env = {name: value for name, value in {**unmeasured(), **more}.items() if value}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _ON_TERMINAL, *arguments],
             stdin=slave,

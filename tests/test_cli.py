@@ -71,7 +71,7 @@ def test_simulate_in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         def __init__(self) -> None:
             self.stopped = False
 
-        def wait(self, seconds: float) -> bool:
+        def wait(self, seconds: float | None) -> bool:
             os.kill(os.getpid(), signal.SIGINT)
             return self.stopped
 
@@ -80,7 +80,7 @@ def test_simulate_in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr("firstock_ws.cli.serving.threading.Event", StopSoon)
+        patch.setattr("firstock_ws.cli.serving.Flag", StopSoon)
         patch.setattr("firstock_ws.cli.simulate.Simulator", FakeSimulator)
         assert cli.main(["simulate", "--port", "0"]) == 0
     assert signal.getsignal(signal.SIGINT) is before

@@ -14,7 +14,7 @@ import zstandard
 from firstock_ws import FirstockWS, Replay, cli
 from firstock_ws.simulator import Simulator
 from tests.cli_support import COMMAND, SLOW, Terminal, free_of_secrets, logged_in, run
-from tests.support import DEADLINE, KEY, Watched
+from tests.support import DEADLINE, KEY, Watched, unmeasured
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -54,7 +54,8 @@ def test_a_recording_holds_what_came(recording: Path, broker: Simulator) -> None
 def test_a_signal_costs_nothing_of_a_recording(number: signal.Signals, broker: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
     pipe = subprocess.PIPE
-    child = subprocess.Popen([*COMMAND, "record", str(path), NIFTY], stdout=pipe, stderr=pipe, text=True)
+    command = [*COMMAND, "record", str(path), NIFTY]
+    child = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=unmeasured())
     try:
         # Not as soon as the broker knows: a connection that is cut before the client counts it has no on_close.
         assert child.stderr is not None

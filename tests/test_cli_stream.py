@@ -30,7 +30,7 @@ from firstock_ws.simulator import Simulator
 from firstock_ws.symbols import SymbolMaster
 from tests.cli_support import COMMAND, SLOW, Terminal, free_of_secrets, logged_in, run
 from tests.conftest import ClientMaker
-from tests.support import DEADLINE, Watched, closed_port, connect, wait_until
+from tests.support import DEADLINE, Watched, closed_port, connect, unmeasured, wait_until
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -56,6 +56,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            env=unmeasured(),
         )
         # Reading a line has no deadline of its own.
         self._late = threading.Timer(SLOW, self.process.kill)

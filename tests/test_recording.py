@@ -26,7 +26,7 @@ from firstock_ws.recording import writer
 from firstock_ws.recording.sink import open_private
 from firstock_ws.simulator import Simulator
 from tests.recordings import contents, frames_of, play
-from tests.support import DEADLINE, KEY, Watched, connect, wait_until
+from tests.support import DEADLINE, KEY, Watched, connect, unmeasured, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 NIFTY, RELIANCE = "NSE:26000", "NSE:2885"
@@ -793,7 +793,7 @@ with Recorder(client, sys.argv[3]), client:
 def test_sigterm_in_run_forever_costs_nothing(sim: Simulator, tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
     program = [sys.executable, "-c", _FOREVER, KEY, sim.url, str(path)]
-    child = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=unmeasured())
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == "up\n"

@@ -19,6 +19,7 @@ from typing import IO, Any
 import pytest
 
 from firstock_ws.simulator import Simulator
+from tests.support import unmeasured
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples"
@@ -36,7 +37,7 @@ needs_sigint = pytest.mark.skipif(os.name == "nt", reason="Windows cannot send C
 
 def environment(**settings: str) -> dict[str, str]:
     """The environment for a sample: this process's own, without settings of a real account in it."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FIRSTOCK_", "XDG_"))}
+    inherited = {name: value for name, value in unmeasured().items() if not name.startswith(("FIRSTOCK_", "XDG_"))}
     # The package need not be installed for its tests, and a script's sys.path begins at its own folder.
     path = os.pathsep.join(filter(None, (str(ROOT), inherited.get("PYTHONPATH"))))
     return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **settings}

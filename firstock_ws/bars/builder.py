@@ -222,12 +222,15 @@ class BarBuilder:
         """
         closed: list[Bar] = []
         with self._lock:
-            for series in self._series.values():
-                if series.bar is not None:
-                    series.close(closed, final=series.bar.end <= self._now)
+            self._close_all(closed)
             self._keep(closed)
         self._deliver()
         return closed
+
+    def _close_all(self, closed: list[Bar]) -> None:
+        for series in self._series.values():
+            if series.bar is not None:
+                series.close(closed, final=series.bar.end <= self._now)
 
     # --- a client ----------------------------------------------------------------------------------------------
 

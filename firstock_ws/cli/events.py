@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from firstock_ws.flag import Waiters
 from firstock_ws.models import IST, OptionGreeks, OrderUpdate, PositionUpdate, Quote
 
 LIMIT = 10_000
@@ -33,7 +34,8 @@ class Event(NamedTuple):
 class Collector:
     """Takes all callbacks of a client; hands what came to whoever shows it.
 
-    Threads: the callback thread puts, the main thread takes and closes. Owned here, the lock is ``_changed``.
+    Threads: the callback thread puts, the main thread takes and closes. Owned here, the lock is ``_lock``; no
+    thread waits with it.
     """
 
     def __init__(self, *, newest_only: bool, clock: Callable[[], datetime] = now_in_india) -> None:
@@ -44,7 +46,8 @@ class Collector:
         """
         self._clock = clock
         self._newest_only = newest_only
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = Waiters()
         self._events: list[Event] = []
         self._quotes: dict[str, Event] = {}
         self._closed = False
@@ -69,32 +72,32 @@ class Collector:
 
     def take(self, timeout: float) -> list[Event]:
         """Return what came since the last time, oldest first; wait up to `timeout` seconds for the first."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._events or self._quotes, timeout)
+        self._changed.wait_for(lambda: self._events or self._quotes or None, timeout)
+        with self._lock:
             taken = [*self._quotes.values(), *self._events]
             self._events, self._quotes = [], {}
-            self._changed.notify_all()
+        self._changed.wake()
         return taken
 
     def close(self) -> None:
         """Take nothing any more, and let go of a callback that waits for room."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._changed.wake()
 
     def _put(self, kind: str, data: object) -> None:
         event = Event(kind, self._clock(), data)
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._events) < LIMIT)
-            if not self._closed:
+        if len(self._events) >= LIMIT:
+            self._changed.wait_for(lambda: self._closed or len(self._events) < LIMIT or None, None)
+        if not self._closed:
+            with self._lock:
                 self._events.append(event)
-                self._changed.notify_all()
+            self._changed.wake()
 
     def _on_quote(self, quote: Quote) -> None:
         if not self._newest_only:
             self._put("quote", quote)
             return
-        with self._changed:
+        with self._lock:
             # The newest goes last.
             self._quotes.pop(quote.instrument, None)
             self._quotes[quote.instrument] = Event("quote", self._clock(), quote)

@@ -17,6 +17,7 @@ from firstock_ws.access import Access
 from firstock_ws.cli.checks import FAIL, GOOD, WARN, Finding
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import AuthenticationError, FirstockError, SessionLimitError
+from firstock_ws.flag import Flag
 from firstock_ws.models import Quote
 from firstock_ws.rest.calls import Rest, failure
 from firstock_ws.tls import default_context
@@ -188,7 +189,7 @@ def _clock(epoch: int, took: float) -> Finding:
 
 def check_stream(access: Access) -> list[Finding]:
     """Connect, and wait for a first quote: tells of the key, of the session limit, and of the feed."""
-    came = threading.Event()
+    came = Flag()
 
     def on_quote(quote: Quote) -> None:
         came.set()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from firstock_ws._secrets import get_logger
 from firstock_ws.errors import FirstockError
+from firstock_ws.flag import Flag
 
 
 class Server(Protocol):
@@ -54,14 +54,12 @@ def start(server: Server, *ports: int | None) -> None:
 
 def serve(server: Server, lines: Sequence[str]) -> None:
     """Print `lines`, wait for Ctrl-C or SIGTERM, and stop `server`."""
-    stop = threading.Event()
+    stop = Flag()
     earlier = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for line in lines:
             print(line, flush=True)
-        # In slices: an endless wait could not be broken by Ctrl-C on Windows.
-        while not stop.wait(0.5):
-            pass
+        stop.wait(None)
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

@@ -18,12 +18,14 @@ class Keeper:
     A thread of its own, because the reading thread can be stuck in a half frame, and a user's thread must not
     wait for a server that does not read.
 
-    Threads: any thread wakes or stops. The flags are owned here, their lock is ``_wake`` (a condition).
+    Threads: any thread wakes or stops. The flags are owned here, their lock is ``_lock``, with the
+    condition ``_wake``.
     """
 
     def __init__(self, tend: Callable[[], float], name: str = "firstock-ws-keeper") -> None:
         self._tend = tend
-        self._wake = threading.Condition()
+        self._lock = threading.RLock()
+        self._wake = threading.Condition(self._lock)
         self._woken = False
         self._stopped = False
         self._worker = Worker(self._run, name)
@@ -33,13 +35,13 @@ class Keeper:
 
     def wake(self) -> None:
         """Have `tend` called soon."""
-        with self._wake:
+        with self._lock:
             self._woken = True
             self._wake.notify()
 
     def stop(self) -> None:
         """End the thread after the call of `tend` that may be running; does not wait."""
-        with self._wake:
+        with self._lock:
             self._stopped = True
             self._wake.notify()
 
@@ -51,7 +53,7 @@ class Keeper:
     def _run(self) -> None:
         pause = 0.0
         while True:
-            with self._wake:
+            with self._lock:
                 if not self._woken and not self._stopped and pause > 0:
                     self._wake.wait(pause)
                 self._woken = False

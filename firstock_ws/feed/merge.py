@@ -273,8 +273,7 @@ class QuoteBook:
         """Know instruments by their trading symbols too, but for those which are None."""
         with self._lock:
             for instrument, symbol in symbols.items():
-                if symbol is not None and self._symbols.get(instrument) != symbol:
-                    self._name(instrument, symbol)
+                self._name(instrument, symbol)
 
     @property
     def symbols(self) -> dict[str, str]:
@@ -288,7 +287,9 @@ class QuoteBook:
             instrument = self._instruments.get(name.upper())
             return None if instrument is None else Named(instrument, self._symbols[instrument])
 
-    def _name(self, instrument: str, symbol: str) -> None:
+    def _name(self, instrument: str, symbol: str | None) -> None:
+        if symbol is None or self._symbols.get(instrument) == symbol:
+            return
         self._symbols[instrument] = symbol
         exchange = instrument.partition(":")[0]
         self._instruments[f"{exchange}:{symbol}".upper()] = instrument

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, UsageError
 from firstock_ws.feed.market import Entry, MarketUpdate
 from firstock_ws.feed.merge import Frozen, QuoteBook
+from firstock_ws.flag import Flag
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.models import OptionGreeks, OrderUpdate, PositionUpdate, Quote
@@ -174,7 +174,7 @@ class ReplayLifecycle(Lifecycle):
 
     live = False
 
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: Flag) -> None:
         self._stop = stop
         self._pid = os.getpid()
         self._count = 0

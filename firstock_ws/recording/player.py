@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from typing import Any
 
@@ -12,6 +11,7 @@ from firstock_ws.connection.refusals import ABNORMAL
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, RecordingError, UsageError
 from firstock_ws.feed.feed import Feed
+from firstock_ws.flag import Flag
 from firstock_ws.protocol import SUBSCRIBE, UNSUBSCRIBE
 from firstock_ws.recording.format import Record, Snapshot, event_args, read_snapshot
 from firstock_ws.recording.parts import InlineDispatcher, RecordedLedger, ReplayLifecycle, SelectiveBook
@@ -48,7 +48,7 @@ class Player:
             UsageError: the client is connected, is being recorded, or plays a recording already.
         """
         _check(client)
-        self.stop = threading.Event()
+        self.stop = Flag()
         """Set when the client is closed."""
         self.wall = 0
         """Epoch nanoseconds of what is being played."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -17,6 +16,7 @@ from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.client import FirstockWS
 from firstock_ws.errors import FrameError, RecordingError, UsageError
 from firstock_ws.feed.feed import frame_reader
+from firstock_ws.flag import Flag
 from firstock_ws.instruments import Tokens
 from firstock_ws.models import IST
 from firstock_ws.protocol import Kind
@@ -241,7 +241,7 @@ def replay(
 class _Pace:
     """Waits until the next record is due."""
 
-    def __init__(self, factor: float | None, stop: threading.Event) -> None:
+    def __init__(self, factor: float | None, stop: Flag) -> None:
         self._factor = factor
         self._stop = stop
         self._last: Record | None = None

@@ -115,8 +115,8 @@ class Writer:
     """Queue and thread of one recorder.
 
     Threads: any thread puts and looks; the writing thread takes. The queue and the figures are owned here, their
-    lock is ``_wake`` (a condition), never held while the disk is used. The file and `_skipping` are the writing
-    thread's.
+    lock is ``_lock``, with the condition ``_wake``, never held while the disk is used. The file and `_skipping`
+    are the writing thread's.
     """
 
     def __init__(
@@ -137,7 +137,8 @@ class Writer:
         self._max_frames = max_frames
         self._max_bytes = max_bytes
         self._ring_at = min(max_bytes // 4, 4 * CHUNK), max_frames // 4
-        self._wake = threading.Condition()
+        self._lock = threading.RLock()
+        self._wake = threading.Condition(self._lock)
         self._queue: deque[Item] = deque()
         self._closing = self._abandoned = False
         self._worker = Worker(self._run, "firstock-ws-recorder")
@@ -167,7 +168,7 @@ class Writer:
     def put(self, item: Frames | Line) -> None:
         """Queue `item`; where too much waits, it is lost instead, and all after it up to the next `Start`."""
         count = len(item.texts) if isinstance(item, Frames) else item.frames
-        with self._wake:
+        with self._lock:
             full = self._waiting_frames + count > self._max_frames or (
                 self._waiting_bytes + item.size + OVERHEAD > self._max_bytes
             )
@@ -186,7 +187,7 @@ class Writer:
 
     def put_start(self, start: Start) -> None:
         """Begin a file, or anew in one; what was lost before is said in it."""
-        with self._wake:
+        with self._lock:
             if self.gap:
                 start = start._replace(lost=self._lost)
                 self._lost, self.gap = Lost(), False
@@ -196,13 +197,13 @@ class Writer:
 
     def path_after_gap(self, clock: int) -> Path | None:
         """Return where to begin anew at `clock`, monotonic nanoseconds; None while there is no room, or no gap."""
-        with self._wake:
+        with self._lock:
             room = 2 * self._waiting_frames <= self._max_frames and 2 * self._waiting_bytes <= self._max_bytes
             return self._path if self.gap and room and clock >= self._retry_at else None
 
     def counts(self) -> WriterCounts:
         """Return all figures as of one moment."""
-        with self._wake:
+        with self._lock:
             return WriterCounts(
                 self._frames,
                 self._bytes,
@@ -215,7 +216,7 @@ class Writer:
 
     def close(self, timeout: float) -> bool:
         """Write what waits, and end, within `timeout` seconds; return whether that was enough."""
-        with self._wake:
+        with self._lock:
             self._closing = True
             self._wake.notify()
         return self._worker.wait(timeout)
@@ -247,7 +248,7 @@ class Writer:
     def _next(self) -> deque[Item] | None:
         """Wait for something, and a while for more to come; return it, None at the end."""
         size, frames = self._ring_at
-        with self._wake:
+        with self._lock:
             while not self._wake.wait_for(lambda: self._queue or self._closing, IDLE):
                 if self._abandoned:
                     return None
@@ -306,7 +307,7 @@ class Writer:
             self._forget(batch)
             self._fail(error)
             return
-        with self._wake:
+        with self._lock:
             self._done(batch)
             self._frames += batch.frames
             self._bytes += batch.bytes
@@ -316,7 +317,7 @@ class Writer:
             logger.info("recording again")
 
     def _forget(self, batch: _Batch) -> None:
-        with self._wake:
+        with self._lock:
             self._done(batch)
             self._lose(Lost(batch.frames, batch.others))
             self._lost = Lost(self._lost.frames + batch.lost.frames, self._lost.others + batch.lost.others)
@@ -330,7 +331,7 @@ class Writer:
         """Take note of trouble, and tell of it; nothing more is written before a `Start`."""
         reason = str(error) if isinstance(error, RecordingError) else error.strerror or type(error).__name__
         self._skipping = True
-        with self._wake:
+        with self._lock:
             self.gap = True
             self._retry_at = time.monotonic_ns() + int(RETRY * 1e9)
             self._error = reason

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from firstock_ws._http import epoch_of_date, retry_after_seconds
 from firstock_ws._secrets import MASK, REDACTOR, Secret, get_logger
 from firstock_ws.errors import AuthenticationError, FirstockError, RateLimitError, ServerError
+from firstock_ws.flag import Flag
 from firstock_ws.protocol import check_rest_url
 from firstock_ws.tls import default_context
 
@@ -82,8 +83,9 @@ class _Lines:
         """Let go of the duplicates."""
         with self._lock:
             self._down = False
-            while self._sockets:
-                self._sockets.pop().close()
+            for duplicate in self._sockets:
+                duplicate.close()
+            self._sockets.clear()
 
 
 class Rest:
@@ -107,7 +109,7 @@ class Rest:
         self._context = (ssl_context or default_context()) if secure else None
         self._timeout = timeout
         self._lines = _Lines()
-        self._aborted = threading.Event()
+        self._aborted = Flag()
 
     def abort(self) -> None:
         """End the call that is under way, and let no other begin. A name look-up can't be ended from outside."""

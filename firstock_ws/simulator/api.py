@@ -113,7 +113,7 @@ class Api:
     def _login(self, body: Fields) -> Answer:
         world = self._world
         user_id = _text(body, "userId")
-        with world.changed:
+        with world.lock:
             field = self._wrong_credential(user_id, body)
             key = world.users.get(user_id)
             renew = world.behaviour.login_renews_key
@@ -147,7 +147,7 @@ class Api:
         return next((name for name in ("vendorCode", "apiKey") if not _text(body, name).strip()), "")
 
     def _logout(self, body: Fields) -> Answer:
-        with self._world.changed:
+        with self._world.lock:
             refusal = self._refuse_key(body)
         if refusal is not None:
             return refusal
@@ -156,14 +156,14 @@ class Api:
 
     def _order_book(self, body: Fields) -> Answer:
         world = self._world
-        with world.changed:
+        with world.lock:
             seen = world.desk.orders_seen_after(_text(body, "userId"), world.behaviour.book_lag)
             entries = [order_entry(frame, placed) for frame, placed in seen]
             return self._refuse_key(body) or self._book("Order", entries)
 
     def _position_book(self, body: Fields) -> Answer:
         world = self._world
-        with world.changed:
+        with world.lock:
             seen = world.desk.positions_seen_after(_text(body, "userId"), world.behaviour.book_lag)
             entries = [position_entry(position, world.instrument(position.instrument).last) for position in seen]
             return self._refuse_key(body) or self._book("Position", entries)

@@ -106,7 +106,7 @@ class Faults(Runner):
         broker = self._require_broker()
 
         async def welcome() -> None:
-            with self._world.changed:
+            with self._world.lock:
                 self._world.refusal = None
                 self._world.touch()
             if not broker.listening:

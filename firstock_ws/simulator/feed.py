@@ -61,7 +61,7 @@ class Feed:
     def subjects(self) -> list[Subject]:
         """Everything that somebody subscribed, in the order of subscription."""
         world = self._world
-        with world.changed:
+        with world.lock:
             if self._roster != world.roster:
                 found: dict[Subject, None] = {}
                 for session in world.ready_sessions():
@@ -73,7 +73,7 @@ class Feed:
     def beat(self, subjects: Sequence[Subject]) -> None:
         """Move some subjects by one step, together, and tell their subscribers."""
         world = self._world
-        with world.changed:
+        with world.lock:
             names = [name for kind, name in subjects if kind == "feed"]
             moves = {name: world.advance(name) for name in names}
             bodies = {name: body for name, (body, _) in moves.items()}

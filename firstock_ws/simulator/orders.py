@@ -49,7 +49,7 @@ class OrderWalks:
     ) -> str:
         """See :meth:`Simulator.place_order`."""
         world = self._world
-        with world.changed:
+        with world.lock:
             if ":" not in instrument:
                 raise ValueError(f"instrument must look like EXCHANGE:TOKEN, not {instrument!r}")
             limit = world.instrument(instrument).last if price is None else paise(price)
@@ -69,33 +69,33 @@ class OrderWalks:
 
     def fill(self, number: str, quantity: int | None, price: float | None) -> None:
         """See :meth:`Simulator.fill_order`."""
-        with self._world.changed:
+        with self._world.lock:
             order = self._world.desk.order(number)
             updates = self._world.desk.fill(order, quantity, None if price is None else paise(price))
             self._report(order.user_id, updates)
 
     def cancel(self, number: str) -> None:
         """See :meth:`Simulator.cancel_order`."""
-        with self._world.changed:
+        with self._world.lock:
             order = self._world.desk.order(number)
             self._report(order.user_id, self._world.desk.cancel(order))
 
     def reject(self, number: str, reason: str) -> None:
         """See :meth:`Simulator.reject_order`."""
-        with self._world.changed:
+        with self._world.lock:
             order = self._world.desk.order(number)
             self._report(order.user_id, self._world.desk.reject(order, reason))
 
     def modify(self, number: str, quantity: int | None, price: float | None) -> None:
         """See :meth:`Simulator.modify_order`."""
-        with self._world.changed:
+        with self._world.lock:
             order = self._world.desk.order(number)
             for updates in self._world.desk.modify(order, quantity, None if price is None else paise(price)):
                 self._report(order.user_id, updates)
 
     def release(self) -> None:
         """See :meth:`Simulator.release_updates`."""
-        with self._world.changed:
+        with self._world.lock:
             for user_id, data in self._world.gate.release():
                 self._send(user_id, data)
 
@@ -111,7 +111,7 @@ class OrderWalks:
         while True:
             await asyncio.sleep(interval)
             await speaking.wait()
-            with world.changed:
+            with world.lock:
                 users = sorted({session.user_id for session in world.ready_sessions()})
                 if not users:
                     continue
@@ -135,7 +135,7 @@ class OrderWalks:
     async def _walk(self, order: Order, steps: Iterator[list[Update]], delay: float) -> None:
         while True:
             await asyncio.sleep(delay)
-            with self._world.changed:
+            with self._world.lock:
                 if order.ended:
                     logger.debug("order %s ended before its walk did", order.number)
                     return

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from firstock_ws.feed.feed import frame_reader
+from firstock_ws.flag import Flag
 from firstock_ws.recording import Record, Replay
 from firstock_ws.recording.format import read_snapshot, seconds_between
 
@@ -111,7 +112,7 @@ class Playback:
             return self
         plug = socket.create_server((self._host, self._port), backlog=BACKLOG)
         self._port = plug.getsockname()[1]
-        started = threading.Event()
+        started = Flag()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(plug, started)), name="firstock-playback", daemon=True
         )
@@ -139,7 +140,7 @@ class Playback:
 
     # On the server's thread
 
-    async def _serve(self, plug: socket.socket, started: threading.Event) -> None:
+    async def _serve(self, plug: socket.socket, started: Flag) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         server = await serve(
             self._serve_client,

@@ -61,12 +61,12 @@ class RestServer(ThreadingHTTPServer):
             timeout: Seconds that the threads get to end.
         """
         deadline = time.monotonic() + timeout
-        with self.world.changed:
+        with self.world.lock:
             self.stopping = True
             self.world.touch()
         self._bell.send(b"x")
         self._acceptor.join(timeout)
-        with self.world.changed:
+        with self.world.lock:
             callers = list(self._callers)
             for plug in self._callers.values():
                 _shut(plug)
@@ -102,13 +102,13 @@ class RestServer(ThreadingHTTPServer):
             name=f"{THREAD_NAME}-caller",
             daemon=True,
         )
-        with self.world.changed:
+        with self.world.lock:
             self._callers = {thread: plug for thread, plug in self._callers.items() if thread.is_alive()}
             self._callers[caller] = request
             caller.start()
 
     def shutdown_request(self, request: Any) -> None:
-        with self.world.changed:
+        with self.world.lock:
             # The thread stays on the list until it is seen to have ended.
             self._callers[threading.current_thread()] = None
         super().shutdown_request(request)
@@ -122,12 +122,12 @@ class RestServer(ThreadingHTTPServer):
 
     def pause(self) -> float:
         """Seconds after each byte of an answer."""
-        with self.world.changed:
+        with self.world.lock:
             return self.world.rest.pause
 
     def note(self, call: str) -> None:
         """Write down a request."""
-        with self.world.changed:
+        with self.world.lock:
             self.world.rest.requests.append(call)
             self.world.touch()
 
@@ -138,7 +138,7 @@ class RestServer(ThreadingHTTPServer):
             over: Called with the lock held.
             timeout: Seconds; None for no end.
         """
-        with self.world.changed:
+        with self.world.lock:
             self.world.changed.wait_for(lambda: self.stopping or over(), timeout)
             return not self.stopping
 
@@ -169,7 +169,7 @@ class Call(BaseHTTPRequestHandler):
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The ``Date`` of an answer: by the clock of the order updates, also where that is a virtual one."""
-        with self.server.world.changed:
+        with self.server.world.lock:
             return super().date_time_string(self.server.world.desk.epoch if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -187,7 +187,7 @@ class Call(BaseHTTPRequestHandler):
             return
         world = self.server.world
         wanted = {tag.strip() for tag in self.headers.get("If-None-Match", "").split(",") if tag.strip()}
-        with world.changed:
+        with world.lock:
             known = symbol_answer(world, name, wanted, self.headers.get("If-Modified-Since", ""))
             world.rest.symbol_statuses.append(known.status)
             spoilt = world.rest.spoilt.get(name)
@@ -206,7 +206,7 @@ class Call(BaseHTTPRequestHandler):
         if not self.server.wait(lambda: not rest.hushed):
             self.close_connection = True
             return False
-        with self.server.world.changed:
+        with self.server.world.lock:
             refusal = rest.refusal
         if refusal is None:
             return True

@@ -20,7 +20,7 @@ class RestFaults(Runner):
     @property
     def rest_requests(self) -> list[str]:
         """The REST calls in order, refused ones too, such as ``"login"``; the oldest of many are lost."""
-        with self._world.changed:
+        with self._world.lock:
             return list(self._world.rest.requests)
 
     def refuse_rest(
@@ -37,13 +37,13 @@ class RestFaults(Runner):
             body: Text or bytes; plain text unless ``headers`` has a ``Content-Type``.
         """
         raw = body.encode() if isinstance(body, str) else body
-        with self._world.changed:
+        with self._world.lock:
             self._world.rest.refusal = Refusal(status, dict(headers or {}), raw)
             self._world.touch()
 
     def hush_rest(self) -> None:
         """Take REST calls and leave them without an answer until :meth:`accept_rest`, which answers them."""
-        with self._world.changed:
+        with self._world.lock:
             self._world.rest.hushed = True
             self._world.touch()
 
@@ -53,24 +53,24 @@ class RestFaults(Runner):
         Args:
             pause: Seconds after each; 0 to stop it.
         """
-        with self._world.changed:
+        with self._world.lock:
             self._world.rest.pause = pause
             self._world.touch()
 
     @property
     def symbol_statuses(self) -> list[int]:
         """HTTP status of each answer to a call for a symbol file, in order: 304 for "not modified"."""
-        with self._world.changed:
+        with self._world.lock:
             return list(self._world.rest.symbol_statuses)
 
     def symbol_file(self, name: str) -> str:
         """A symbol file as it is now, as text: ``"NSE"``, ``"BSE"``, ``"NFO"``, ``"BFO"`` or ``"Indices"``."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.files.text(name)
 
     def age_symbols(self, days: int) -> None:
         """Serve the symbol files of so many days ago; 0 for those of today."""
-        with self._world.changed:
+        with self._world.lock:
             self._world.files.age = days
 
     def spoil_symbols(
@@ -91,12 +91,12 @@ class RestFaults(Runner):
             tells_length: Send ``Content-Length``; else the end of the connection is the end of the file.
         """
         raw = body.encode() if isinstance(body, str) else body
-        with self._world.changed:
+        with self._world.lock:
             for name in names or FILES:
                 self._world.rest.spoilt[name] = Spoilt(status, raw, cut, tells_length)
 
     def accept_rest(self) -> None:
         """Undo :meth:`refuse_rest`, :meth:`hush_rest`, :meth:`trickle_rest` and :meth:`spoil_symbols`."""
-        with self._world.changed:
+        with self._world.lock:
             self._world.rest.behave()
             self._world.touch()

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from firstock_ws.flag import Flag
+
 from .api import Api
 from .keys import replace_key
 from .orders import OrderWalks
@@ -113,7 +115,7 @@ class Runner:
         self._rest_port = rest_plug.getsockname()[1]
         self._world.refusal = None
         self._world.rest.behave()
-        started = threading.Event()
+        started = Flag()
         self._thread = threading.Thread(
             target=lambda: asyncio.run(self._serve(plug, started)), name="firstock-simulator", daemon=True
         )
@@ -136,7 +138,7 @@ class Runner:
         host = "127.0.0.1" if self._host in ("", "0.0.0.0") else self._host
         return f"{scheme}{secure}://{host}:{port}{path}"
 
-    async def _serve(self, plug: socket.socket, started: threading.Event) -> None:
+    async def _serve(self, plug: socket.socket, started: Flag) -> None:
         broker = Broker(self._world, *self._pings, self._ssl_context)
         await broker.listen(plug)
         self._loop, self._broker, self._stopping = asyncio.get_running_loop(), broker, asyncio.Event()
@@ -173,11 +175,11 @@ class Runner:
     def _call(self, work: Callable[[], Result]) -> Result:
         """Do something on the server's thread, with the world's lock held; here, if nothing is served."""
         if self._loop is None:
-            with self._world.changed:
+            with self._world.lock:
                 return work()
 
         async def run() -> Result:
-            with self._world.changed:
+            with self._world.lock:
                 result = work()
                 self._world.touch()
                 return result

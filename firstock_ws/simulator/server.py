@@ -126,7 +126,7 @@ class Broker:
         if "Origin" in request.headers:
             del request.headers["Origin"]
         address = urlsplit(request.path)
-        with world.changed:
+        with world.lock:
             if "websocket" in ",".join(request.headers.get_all("Upgrade")).lower():
                 world.handshakes += 1
                 world.handshake_paths.append(address.path)
@@ -190,7 +190,7 @@ class Broker:
 
     def _admit(self, session: Session) -> bytes | None:
         world = self.world
-        with world.changed:
+        with world.lock:
             if session.link.verdict != "welcome":
                 return wire.UNAUTHENTICATED
             if world.counted_sessions(session.user_id) >= world.max_sessions:

@@ -97,7 +97,7 @@ class Session:
     def retire(self) -> None:
         """Take the session off the books."""
         world = self._world
-        with world.changed:
+        with world.lock:
             self.ready = False
             if self not in world.sessions:
                 return
@@ -137,7 +137,7 @@ class Session:
 
     def _open(self) -> None:
         world = self._world
-        with world.changed:
+        with world.lock:
             if self not in world.sessions or self.ended_by_us:
                 return
             self.ready = True
@@ -169,7 +169,7 @@ class Session:
             while True:
                 raw = await self.link.recv(decode=False)
                 text = raw.decode("utf-8", "replace")
-                with world.changed:
+                with world.lock:
                     if self.ready:
                         world.actions.append(text)
                         self._act(text)
@@ -178,7 +178,7 @@ class Session:
                     world.touch()
         except ConnectionClosed as closed:
             if closed.rcvd is not None:
-                with world.changed:
+                with world.lock:
                     world.close_codes.append(closed.rcvd.code)
                     world.touch()
 
@@ -204,7 +204,7 @@ class Session:
                     self.ended_by_us = True
                     await self._finish(Ending(1011, "keepalive ping timeout"))
                     return
-                with self._world.changed:
+                with self._world.lock:
                     self._world.pongs += 1
                     self._world.touch()
         except ConnectionClosed:

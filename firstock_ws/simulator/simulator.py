@@ -23,7 +23,7 @@ class Simulator(Observing, Faults, RestFaults):
     Use it as a context manager, or call `start` and `stop`. It serves from daemon threads of
     its own. Script methods may be called from any thread; each is carried out on the server's thread, in
     the order of the calls, and returns when it is done. All state that both sides touch is behind one lock,
-    ``World.changed``, owned by the `World` that this object holds. A predicate of
+    ``World.lock``, owned by the `World` that this object holds. A predicate of
     `wait_for` runs with that lock held: it may look at anything here, but must not call a script
     method.
 
@@ -119,25 +119,25 @@ class Simulator(Observing, Faults, RestFaults):
     @property
     def jkey(self) -> str:
         """The first user's key that works now; empty after it expired without a new one."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.users.get(self._world.first_user, "")
 
     @property
     def behaviour(self) -> Behaviour:
         """The switches; assign a changed copy to change what happens next."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.behaviour
 
     @behaviour.setter
     def behaviour(self, behaviour: Behaviour) -> None:
-        with self._world.changed:
+        with self._world.lock:
             self._world.behaviour = behaviour
             self._world.touch()
 
     @property
     def rate(self) -> float:
         """Market updates a second; may be assigned while it runs."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.rate
 
     @rate.setter
@@ -157,12 +157,12 @@ class Simulator(Observing, Faults, RestFaults):
         ``None`` stands for a field that has no value for this instrument; times are exact, and
         ``c_net_change_indicator`` is an int.
         """
-        with self._world.changed:
+        with self._world.lock:
             return self._world.instrument(instrument).truth()
 
     def greeks(self, instrument: str) -> dict[str, float]:
         """The true greeks of ``EXCHANGE:TOKEN``, before ``behaviour.greeks_scale``."""
-        with self._world.changed:
+        with self._world.lock:
             return dict(self._world.option(instrument).values)
 
     def tick(self, *instruments: str, count: int = 1) -> None:
@@ -294,20 +294,20 @@ class Simulator(Observing, Faults, RestFaults):
         Raises:
             KeyError: No such order.
         """
-        with self._world.changed:
+        with self._world.lock:
             return [dict(frame) for frame in self._world.desk.order(order_number).history.entries()]
 
     def position_history(self, user_id: str | None = None) -> list[PositionFrame]:
         """The last 10,000 updates of the positions of a user (None: the first), lost and held ones too."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.desk.position_updates(user_id or self.user_id)
 
     def orders(self, user_id: str | None = None) -> list[OrderFrame]:
         """The last update of each order of a user (None: the first), oldest order first."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.desk.orders(user_id or self.user_id)
 
     def positions(self, user_id: str | None = None) -> list[PositionFrame]:
         """The last update of each position of a user (None: the first)."""
-        with self._world.changed:
+        with self._world.lock:
             return self._world.desk.positions(user_id or self.user_id)

@@ -64,7 +64,7 @@ class RestLine:
 class World:
     """The simulated broker without its network: users, market, books, and what has been seen.
 
-    :attr:`changed` is the one lock of the simulator and this class is its owner: every attribute here, and
+    :attr:`lock` is the one lock of the simulator and this class is its owner: every attribute here, and
     every attribute of a :class:`~.sessions.Session` that is said to be so, is read and written with it held,
     and :meth:`touch` wakes those who wait for a change. It is re-entrant, and it is never held while
     waiting for the network.
@@ -87,7 +87,8 @@ class World:
         behaviour: Behaviour,
         passwords: Mapping[str, str],
     ) -> None:
-        self.changed = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
         self.users: dict[str, str] = dict(users)
         # Whoever ever had a key can log in for another; an empty text stands for any password.
         self._digests = dict.fromkeys(users, "")
@@ -123,7 +124,7 @@ class World:
 
     def touch(self) -> None:
         """Tell every waiter that something changed."""
-        with self.changed:
+        with self.lock:
             self.changed.notify_all()
 
     def wait_for(self, predicate: Callable[[], bool], timeout: float) -> bool:
@@ -133,7 +134,7 @@ class World:
             predicate: Called with the lock held, at once and after every change.
             timeout: Seconds.
         """
-        with self.changed:
+        with self.lock:
             return self.changed.wait_for(predicate, timeout)
 
     def set_key(self, user_id: str, key: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from firstock_ws.errors import ServerError, UnknownSymbolError
+from firstock_ws.flag import Waiters
 from firstock_ws.models import IST
 from firstock_ws.protocol import API_URL, check_rest_url
 from firstock_ws.symbols.chains import Chain, Expiry, Strikes, check_expiry, check_option_type, check_strikes
@@ -58,7 +59,7 @@ class SymbolMaster:
     ``"NFO:NIFTY29SEP26C25000"``, and of indices ``"NSE:NIFTY 50"``; in place of the trading symbol, a number is
     always a token.
 
-    Threads: any thread may call anything. What is loaded is owned here, its lock is ``_changed``; it is not held
+    Threads: any thread may call anything. What is loaded is owned here, its lock is ``_lock``; it is not held
     during a download.
     """
 
@@ -92,9 +93,10 @@ class SymbolMaster:
             revalidate = is_this_computer(rest_url)
         folder = Path(cache_dir).expanduser() if cache_dir is not None else default_folder()
         self._source = Source(rest_url, folder, ssl_context, timeout, revalidate)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = Waiters()
         self._loaded: dict[str, Loaded] = {}
-        self._loading: set[str] = set()
+        self._loading: dict[str, object] = {}
         self._failures: dict[str, ServerError | None] = {}
 
     # --- files ---------------------------------------------------------------------------------------------
@@ -135,33 +137,37 @@ class SymbolMaster:
 
     def _file(self, name: str, *, refresh: bool = False) -> Loaded:
         waited = False
-        with self._changed:
-            while True:
-                held = self._loaded.get(name)
-                if held is not None and not refresh and time.time() < held.due:
-                    return held
-                if name not in self._loading:
-                    failure = self._failures.get(name) if waited else None
-                    if failure is not None:
-                        # Of the call that was waited for: asking the same again would take as long.
-                        raise ServerError(str(failure))
-                    break
-                waited = True
-                self._changed.wait()
-            self._loading.add(name)
+        claim = object()
         loaded = failed = None
         try:
-            loaded = self._source.load(name, held, ask=refresh)
-        except ServerError as error:
-            failed = error
-            raise
+            while True:
+                with self._lock:
+                    held = self._loaded.get(name)
+                    if held is not None and not refresh and time.time() < held.due:
+                        return held
+                    if name not in self._loading:
+                        failure = self._failures.get(name) if waited else None
+                        if failure is not None:
+                            # Of the call that was waited for: asking the same again would take as long.
+                            raise ServerError(str(failure))
+                        self._loading[name] = claim
+                        break
+                waited = True
+                self._changed.wait_for(lambda: name not in self._loading or None, None)
+            try:
+                loaded = self._source.load(name, held, ask=refresh)
+            except ServerError as error:
+                failed = error
+                raise
         finally:
-            with self._changed:
-                self._failures[name] = failed
-                if loaded is not None:
-                    self._loaded[name] = loaded
-                self._loading.discard(name)
-                self._changed.notify_all()
+            # Ctrl-C may have come at any point above.
+            if self._loading.get(name) is claim:
+                with self._lock:
+                    self._failures[name] = failed
+                    if loaded is not None:
+                        self._loaded[name] = loaded
+                    del self._loading[name]
+                self._changed.wake()
         return loaded
 
     # --- one symbol ----------------------------------------------------------------------------------------

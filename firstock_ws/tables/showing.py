@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from firstock_ws import ipython
 from firstock_ws._secrets import get_logger
+from firstock_ws.flag import Flag
 from firstock_ws.state import ENDED, StateHolder
 from firstock_ws.worker import Worker
 
@@ -73,7 +74,7 @@ class Showing:
         self._refresh = refresh
         self._key = key
         self._place = here()
-        self._stopping = threading.Event()
+        self._stopping = Flag()
         self._handle: Any = None
         self._shown: Bundle = {}
         self._worker = Worker(self._run, "firstock-ws-table")
@@ -104,15 +105,14 @@ class Showing:
 
     def _replace_earlier(self) -> None:
         with Showing._lock:
-            earlier = [
-                other
-                for other in Showing._all
-                if self._place.is_rerun_of(other._place, alike=self._key == other._key)
-            ]
+            earlier = list(filter(self._follows, Showing._all))
             Showing._all.difference_update(earlier)
             Showing._all.add(self)
         for other in earlier:
             other.stop()
+
+    def _follows(self, other: Showing) -> bool:
+        return self._place.is_rerun_of(other._place, alike=self._key == other._key)
 
     def _run(self) -> None:
         try:

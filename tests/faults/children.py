@@ -13,14 +13,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.support import DEADLINE, KEY
+from tests.support import DEADLINE, KEY, unmeasured
 
 ROOT = Path(__file__).parents[2]
-
-
-def unmeasured() -> dict[str, str]:
-    """The environment without coverage, whose notes of every thread would count as the client's memory."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 class Child:
@@ -156,7 +151,7 @@ class Script:
             stderr=subprocess.PIPE,
             # Not as text: what a reader of lines has read ahead, communicate() would not find.
             bufsize=0,
-            env={**os.environ, "FIRSTOCK_TEST_KEY": KEY, "PYTHONWARNINGS": "error"},
+            env={**unmeasured(), "FIRSTOCK_TEST_KEY": KEY, "PYTHONWARNINGS": "error"},
         )
 
     def line(self) -> str:
