@@ -96,16 +96,16 @@ class Dispatcher:
         """Queue a call that will be made whatever happens."""
         with self._lock:
             self._pending.put(name, args)
-            ring = self._must_ring()
-        if ring:
-            self._ring()
+            bell = self._to_ring()
+        if bell is not None:
+            bell.ring()
 
     def put_notice(self, name: str, *args: object) -> None:
         """Queue a call that is dropped, and counted, when `max_pending` of its kind wait already."""
         with self._lock:
-            ring = self._pending.put_notice(name, args) and self._must_ring()
-        if ring:
-            self._ring()
+            bell = self._to_ring() if self._pending.put_notice(name, args) else None
+        if bell is not None:
+            bell.ring()
 
     def put_updates(self, updates: Sequence[Update], *, more_follow: bool = False) -> None:
         """Queue quotes or greeks, each to be conflated with newer ones if the callbacks are too slow.
@@ -117,9 +117,9 @@ class Dispatcher:
         with self._lock:
             overrun = self._pending.put_updates(updates)
             self._unannounced += len(updates)
-            ring = (not more_follow or self._unannounced >= ENOUGH) and self._must_ring()
-        if ring:
-            self._ring()
+            bell = None if more_follow and self._unannounced < ENOUGH else self._to_ring()
+        if bell is not None:
+            bell.ring()
         if overrun:
             logger.warning(
                 "callbacks are too slow: more than %d quotes waited; only the newest of each instrument is kept "
@@ -131,19 +131,15 @@ class Dispatcher:
         """Wake the callback thread, if something was put that it has not been woken for."""
         if self._unannounced:
             with self._lock:
-                ring = self._must_ring()
-            if ring:
-                self._ring()
+                bell = self._to_ring()
+            if bell is not None:
+                bell.ring()
 
-    def _must_ring(self) -> bool:
-        """Say, under the lock, whether the callback thread sleeps: the caller has to wake it then."""
+    def _to_ring(self) -> Bell | None:
+        """Return, under the lock, what the caller has to ring then, because the callback thread sleeps."""
         self._unannounced = 0
         idle, self._idle = self._idle, False
-        return idle
-
-    def _ring(self) -> None:
-        if self._bell is not None:
-            self._bell.ring()
+        return self._bell if idle else None
 
     def show_trouble(self, error: BaseException, *, lost: bool) -> None:
         """Show `error`, after which there is another try, where nobody listens to what tells of either.
@@ -187,9 +183,9 @@ class Dispatcher:
         """
         with self._lock:
             self._closing, self._deadline = True, deadline
-            ring = self._must_ring()
-        if ring:
-            self._ring()
+            bell = self._to_ring()
+        if bell is not None:
+            bell.ring()
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the callback thread to end, `timeout` seconds at most; return whether it has."""

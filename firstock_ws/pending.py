@@ -105,7 +105,11 @@ class Pending:
     def put_updates(self, updates: Sequence[Update]) -> bool:
         """Queue updates, or put them in the place of older ones; return whether it has just become too many."""
         quotes = list(map(type, updates)).count(Quote)
-        fits = self._slots is None and self._updates_waiting + len(updates) <= self._limit
+        # What is there at all is more than the updates, and quicker to count.
+        fits = self._slots is None and (
+            len(self._queue) + len(self.batch) + len(updates) <= self._limit
+            or self._updates_waiting + len(updates) <= self._limit
+        )
         self._quotes_put += quotes
         self._greeks_put += len(updates) - quotes
         if fits:

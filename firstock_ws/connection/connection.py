@@ -238,7 +238,7 @@ class Connection:
     def _on_texts(self, frames: list[bytes]) -> None:
         if self._liveness is not None:
             self._liveness.data_came()
-        if self._is_unwanted:
+        if self._ready_at is None and self._is_unwanted:
             return
         for fields in self._feed.handle(frames):
             self._on_session(fields)

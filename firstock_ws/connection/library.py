@@ -134,10 +134,11 @@ class Frames(frame_buffer):
             between_messages: whether a text frame may come now; False while a message in pieces is unfinished.
         """
         with self.lock:
-            if self.stuck:
+            # What `stuck` says, for less.
+            if self._end - self._at < self._needed:
                 self._read_on()
             texts: list[bytes] = []
-            if not self.stuck:
+            if self._end - self._at >= self._needed:
                 # One copy of all, since slices of bytes cost a third of those of a view; of none for other frames.
                 end = self._end if self._room[self._at] == FINAL_TEXT else self._at + SHORTEST
                 data = bytes(self._room[self._at : end])
@@ -259,7 +260,7 @@ class App(websocket.WebSocketApp):
         if self.fast is None:
             type(self.made).read(self.made, sock, read, check)
         else:
-            self.fast.read(read, lambda: bool(self.keep_running))
+            self.fast.read(read, self)
 
 
 class _Fast:
@@ -279,16 +280,16 @@ class _Fast:
         self._on_texts = on_texts
         self._on_pause = on_pause
 
-    def read(self, read_one: Callable[[], bool], going_on: Callable[[], bool]) -> None:
+    def read(self, read_one: Callable[[], bool], app: App) -> None:
         """Read until the connection ends.
 
         Args:
             read_one: has the library read, and answer, one frame; returns False at the end.
-            going_on: whether nobody has ended the connection meanwhile.
+            app: says whether nobody has ended the connection meanwhile.
         """
         frames, messages = self._frames, self._messages
         readable = waiter_of(self._sock)
-        while going_on():
+        while app.keep_running:
             if frames.stuck:
                 patience = _IDLE if frames.began_at is None else self._patience()
                 if frames.emptied or not readable(0):

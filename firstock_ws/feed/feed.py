@@ -72,6 +72,8 @@ class Feed:
         self._read_frames = reader_of_frames() if fast else _read_nothing
         self._book = book
         self._dispatcher = dispatcher
+        self.hand_over = dispatcher.announce
+        """Has what was queued delivered: nothing more is coming for now."""
         self._ledger = ledger
         self._wants_raw = wants_raw
         self._taps = Taps() if taps is None else taps
@@ -170,10 +172,6 @@ class Feed:
         for tap in self._taps.now:
             tap.frames(frames, self._odd)
         self._odd = []
-
-    def hand_over(self) -> None:
-        """Have what was queued delivered: nothing more is coming for now."""
-        self._dispatcher.announce()
 
     def handle_binary(self, frame: bytes) -> None:
         """Report a binary frame."""
