@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -87,6 +88,9 @@ def keyed(*fields: dict[str, Any]) -> dict[str, Any]:
         pytest.param({"c_exch_seg": "NSE", "c_symbol": "2885"}, [True], id="nothing new"),
         pytest.param(keyed(USUAL, DELTA, INDEX), [True, True, False], id="V2 of three"),
         pytest.param(keyed(USUAL), [True], id="V2 of one"),
+        pytest.param(keyed(*[USUAL] * 12), [True] * 12, id="V2 of many"),
+        pytest.param(keyed(*[USUAL] * 9, OPTION, DELTA, USUAL), [*[True] * 9, False, True, True], id="V2 of all"),
+        pytest.param(keyed(DELTA, *[USUAL] * 9), [True] * 10, id="V2 of many behind a delta"),
         pytest.param(INDEX, [False], id="index"),
         pytest.param(OPTION, [False], id="option"),
         pytest.param({**USUAL, "i_open_interest": None, "best_buy": None}, [False], id="nulls"),
@@ -99,7 +103,7 @@ def test_usual_frames_are_read_the_fast_way(
     frame: dict[str, Any], plain: list[bool], separators: tuple[str, str]
 ) -> None:
     entries: list[Entry] = []
-    assert typed.read_frames(iter([json.dumps(frame, separators=separators).encode()]), entries, 10) is None
+    assert typed.read_frames(iter([json.dumps(frame, separators=separators).encode()]), entries, 20) is None
     assert [type(update) is not tuple for _, update, _ in entries] == plain
     assert all(isinstance(raw, bytes) and isinstance(json.loads(raw), dict) for _, _, raw in entries)
 
@@ -287,34 +291,67 @@ batches = st.lists(st.lists(frames, max_size=4), min_size=1, max_size=3)
 
 
 @ANY_MACHINE
-@given(batches, st.booleans(), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
-# Nothing in it, though by a rounding or a mark of "no value" it takes a look to see that.
-@example([[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]], False, False, (",", ":"))
-@example(
-    [[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]], False, False, (",", ":")
+@given(
+    batches, st.booleans(), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]), st.sampled_from([1, 2, 9])
 )
-@example([[{**DELTA, "x": int("9" * 4_000)}]], False, False, (",", ":"))
+# Nothing in it, though by a rounding or a mark of "no value" it takes a look to see that.
+@example(
+    [[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]], False, False, (",", ":"), 9
+)
+@example(
+    [[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]], False, False, (",", ":"), 9
+)
+@example([[{**DELTA, "x": int("9" * 4_000)}]], False, False, (",", ":"), 9)
 def test_all_ways_say_the_same(
-    sent: list[list[Any]], wants_raw: bool, late: bool, separators: tuple[str, str]
+    sent: list[list[Any]], wants_raw: bool, late: bool, separators: tuple[str, str], many: int
 ) -> None:
     texts = [[json.dumps(frame, separators=separators).encode() for frame in batch] for batch in sent]
-    check_same(*texts, wants_raw=wants_raw, late=late)
+    with patch.object(typed, "_MANY", many):
+        check_same(*texts, wants_raw=wants_raw, late=late)
 
 
 @ANY_MACHINE
 @given(
     st.lists(st.sampled_from([USUAL, DELTA, INDEX, OPTION, keyed(USUAL, DELTA)]), min_size=1, max_size=3),
     st.lists(st.tuples(st.integers(0, 3000), st.binary(max_size=3), st.integers(0, 3)), min_size=1, max_size=4),
+    st.sampled_from([1, 9]),
 )
 def test_all_ways_say_the_same_of_damaged_frames(
-    sent: list[dict[str, Any]], damage: list[tuple[int, bytes, int]]
+    sent: list[dict[str, Any]], damage: list[tuple[int, bytes, int]], many: int
 ) -> None:
     texts = [json.dumps(frame).encode() for frame in sent]
     for number, (at, put, taken) in enumerate(damage):
         text = texts[number % len(texts)]
         at %= len(text) + 1
         texts[number % len(texts)] = text[:at] + put + text[at + taken :]
-    check_same(texts)
+    with patch.object(typed, "_MANY", many):
+        check_same(texts)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {**USUAL, "c_exch_feed_time": "31-Feb-2025 1:1:1"},
+        {**USUAL, "x": "a long number"},
+        {**USUAL, "gamma": 1},
+        {**USUAL, "best_buy": "none"},
+        {**USUAL, "best_sell": [LEVEL] * 6},
+        {},
+        INDEX,
+    ],
+    ids=["time", "long", "greeks", "text", "six levels", "nothing", "index"],
+)
+@pytest.mark.parametrize("at", [0, 1, 11])
+def test_all_ways_say_the_same_of_one_object_among_many(fields: dict[str, Any], at: int) -> None:
+    many = [USUAL] * 11
+    many.insert(at, fields)
+    text = json.dumps(keyed(*many), separators=(",", ":")).encode()
+    check_same([text.replace(b'"a long number"', b"9" * 5_000)])
+
+
+@pytest.mark.parametrize("key", ["oops", "NSE: 1", "NSE:12"])
+def test_all_ways_say_the_same_of_one_key_among_many(key: str) -> None:
+    check_same([json.dumps(keyed(*[USUAL] * 11) | {key: USUAL}).encode()])
 
 
 @pytest.mark.parametrize(
