@@ -59,8 +59,8 @@ def in_time(call: Callable[[], object]) -> None:
 
 
 def conditions() -> None:
-    """What all this is about; fails."""
-    for _ in range(TIMES):
+    """What all this is about; fails, sooner or later."""
+    for _ in range(10 * TIMES):
         condition = threading.Condition()
 
         def call(condition: threading.Condition = condition) -> None:

@@ -8,17 +8,19 @@ import itertools
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import CodeType
 
 import pytest
 
 import firstock_ws
+from firstock_ws.simulator import Simulator
 from tests import interrupted
-from tests.support import DEADLINE, unmeasured
+from tests.conftest import ClientMaker
+from tests.support import DEADLINE, connect, unmeasured
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer that is as quick")
+with_timer = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer that is as quick")
 
 
 def run(scene: str) -> subprocess.CompletedProcess[str]:
@@ -32,6 +34,7 @@ def run(scene: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@with_timer
 @pytest.mark.parametrize("scene", [scene.__name__ for scene in interrupted.SCENES[1:]])
 def test_nobody_stands_still(scene: str) -> None:
     done = run(scene)
@@ -40,8 +43,31 @@ def test_nobody_stands_still(scene: str) -> None:
     assert done.stderr == "" or (scene == "symbols" and done.stderr.startswith("Exception ignored"))
 
 
+@with_timer
 def test_a_condition_would_not_do() -> None:
     assert "another thread stands still" in run("conditions").stderr
+
+
+def test_what_was_cut_in_half_can_be_asked_for_again(
+    sim: Simulator, make_client: ClientMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(tokens=["NSE:1"])
+    connect(client, sim)
+
+    def cut(call: Callable[[str], None]) -> None:
+        def press(*args: object) -> list[str]:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr("firstock_ws.protocol.action_frames", press)
+            with pytest.raises(KeyboardInterrupt):
+                call("NSE:2")
+        call("NSE:2")
+
+    cut(client.subscribe)
+    assert sim.wait_for(lambda sim: "NSE:2" in sim.subscriptions())
+    cut(client.unsubscribe)
+    assert sim.wait_for(lambda sim: sim.subscriptions() == {"NSE:1"})
 
 
 def blocks(source: str) -> list[range]:
@@ -54,12 +80,12 @@ def blocks(source: str) -> list[range]:
 
 
 OURS = {
-    ("tls_socket.py", "_decrypt_into"),
-    ("feed.py", "handle"),
+    ("connection/tls_socket.py", "_decrypt_into"),
+    ("feed/feed.py", "handle"),
     ("reconcile.py", "_run"),
-    ("writer.py", "_next"),
-    ("feed.py", "beat"),
-    ("rest.py", "process_request"),
+    ("recording/writer.py", "_next"),
+    ("simulator/feed.py", "beat"),
+    ("simulator/rest.py", "process_request"),
 }
 """Functions that no user's thread calls, or only one that has the lock to itself: a replay's."""
 
@@ -87,9 +113,10 @@ def test_no_loop_with_a_condition_is_right_under_a_lock() -> None:
     sample = "def f():\n with lock:\n  return [x for x in xs if x]"
     assert list(uncovered(compile(sample, "", "exec"))) or sys.version_info >= (3, 14)
     found = []
-    for path in sorted(Path(firstock_ws.__file__).parent.rglob("*.py")):
+    package = Path(firstock_ws.__file__).parent
+    for path in package.rglob("*.py"):
         source = path.read_text(encoding="utf-8")
         locked = blocks(source)
         for function, line in uncovered(compile(source, str(path), "exec")):
-            found += [(path.name, function) for lines in locked if line in lines]
+            found += [(path.relative_to(package).as_posix(), function) for lines in locked if line in lines]
     assert set(found) == OURS
