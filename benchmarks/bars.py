@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from firstock_ws import Quote
 from firstock_ws.bars import BarBuilder
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.book import QuoteBook
 
 OPENING = 1_767_325_500
 """2026-01-02 09:15:00 IST."""

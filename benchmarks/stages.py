@@ -10,9 +10,9 @@ from typing import Any
 from benchmarks.frames import Market, dump
 from firstock_ws.connection.split import split
 from firstock_ws.dispatch import Dispatcher
+from firstock_ws.feed.book import QuoteBook
 from firstock_ws.feed.feed import Feed
 from firstock_ws.feed.market import Entry
-from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.feed.typed import _decode_delta, _decode_whole, read_frames
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import Quote

@@ -15,8 +15,8 @@ from firstock_ws._secrets import get_logger
 from firstock_ws.callbacks import CALLBACK_NAMES
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import AuthenticationError, ConnectTimeoutError, FirstockError, UsageError
+from firstock_ws.feed.book import QuoteBook
 from firstock_ws.feed.feed import Feed
-from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.instruments import Tokens
 from firstock_ws.keys import Keys, KeySource
 from firstock_ws.ledger import Ledger

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from firstock_ws.callbacks import Callbacks
 from firstock_ws.errors import UnknownSymbolError, UsageError
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.book import QuoteBook
 from firstock_ws.instruments import HasInstrument, Tokens, resolve_tokens
 from firstock_ws.lifecycle import Lifecycle
 from firstock_ws.protocol import SUBSCRIBE, SUBSCRIBE_GREEKS, UNSUBSCRIBE, UNSUBSCRIBE_GREEKS

@@ -12,7 +12,7 @@ import pytest
 
 from firstock_ws import IST, FirstockError, Quote
 from firstock_ws.bars import Bar, BarBuilder
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.book import QuoteBook
 from tests.support import DEADLINE
 
 DAY = date(2026, 1, 2)

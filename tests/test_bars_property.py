@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from firstock_ws import Quote
 from firstock_ws.bars import Bar, BarBuilder
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.book import QuoteBook
 
 OPENING = 1_767_325_500
 """2026-01-02 09:15:00 IST."""

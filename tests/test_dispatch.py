@@ -12,7 +12,7 @@ import pytest
 
 from firstock_ws import FrameError
 from firstock_ws.dispatch import DispatchCounts, Dispatcher
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.book import QuoteBook
 from firstock_ws.models import OptionGreeks, Quote
 from firstock_ws.models.greeks import read_greeks
 from firstock_ws.models.market_state import EMPTY_STATE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from firstock_ws import IST, DepthLevel, Quote
-from firstock_ws.feed.merge import QuoteBook
+from firstock_ws.feed.book import QuoteBook
 
 FULL: dict[str, Any] = {
     "c_exch_seg": "NSE",

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from firstock_ws import FrameError
 from firstock_ws.dispatch import Dispatcher, Update
 from firstock_ws.feed import untyped
+from firstock_ws.feed.book import _TURNS, QuoteBook
 from firstock_ws.feed.feed import Feed, _read_nothing
 from firstock_ws.feed.market import TIMES, Entry
-from firstock_ws.feed.merge import _TURNS, QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import Quote
 from firstock_ws.models.market_state import NUMBER_COUNT, STATE_NAMES
@@ -181,23 +181,36 @@ def told(update: Update) -> str:
 
 
 def fed(
-    batches: Iterable[list[bytes]], read_frames: Any, *, wants_raw: bool = False, late: bool = False
+    batches: Iterable[list[bytes]],
+    read_frames: Any,
+    *,
+    wants_raw: bool = False,
+    late: bool = False,
+    peeks: bool = False,
 ) -> list[Any]:
-    """Return all that a feed says of `batches`, and of what it has counted."""
+    """Return all that a feed says of `batches`, and of what it has counted.
+
+    Args:
+        peeks: whether somebody looks up the newest quotes after each batch.
+    """
     recorder, book = Recorder(late=late), QuoteBook()
     ledger = Ledger(recorder.put, follow=True)
     feed = Feed(book, recorder, ledger, wants_raw=lambda: wants_raw)
     feed._read_frames = read_frames
-    sessions = [list(feed.handle(batch)) for batch in batches]
-    quotes = {name: repr(quote.to_dict()) for name, quote in book.view.items()}
+    sessions: list[Any] = []
+    for batch in batches:
+        sessions.append(list(feed.handle(batch)))
+        if peeks:
+            sessions.append({name: told(quote) for name, quote in book.view.items()})
+    quotes = {name: told(quote) for name, quote in book.view.items()}
     # Within a frame, one way tells of the errors as they come and the other of all of them first.
     return [recorder.by_name(), sessions, feed.counts()._replace(last_frame_at=None), quotes]
 
 
-def check_same(*batches: list[bytes], wants_raw: bool = False, late: bool = False) -> None:
-    long_way = fed(batches, _read_nothing, wants_raw=wants_raw)
-    assert fed(batches, typed.read_frames, wants_raw=wants_raw, late=late) == long_way
-    assert fed(batches, untyped.read_frames, wants_raw=wants_raw, late=late) == long_way
+def check_same(*batches: list[bytes], wants_raw: bool = False, late: bool = False, peeks: bool = False) -> None:
+    long_way = fed(batches, _read_nothing, wants_raw=wants_raw, peeks=peeks)
+    assert fed(batches, typed.read_frames, wants_raw=wants_raw, late=late, peeks=peeks) == long_way
+    assert fed(batches, untyped.read_frames, wants_raw=wants_raw, late=late, peeks=peeks) == long_way
 
 
 integers = st.integers(1, 200_000) | st.sampled_from([0, 1, 2**31, 2**62, 2**63 - 2])
@@ -292,22 +305,37 @@ batches = st.lists(st.lists(frames, max_size=4), min_size=1, max_size=3)
 
 @ANY_MACHINE
 @given(
-    batches, st.booleans(), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]), st.sampled_from([1, 2, 9])
+    batches,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.sampled_from([1, 2, 9]),
 )
 # Nothing in it, though by a rounding or a mark of "no value" it takes a look to see that.
 @example(
-    [[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]], False, False, (",", ":"), 9
+    [[USUAL, {**DELTA, "best_buy": [{"price": 0.3, "quantity": 0, "orders": 0}]}]],
+    False,
+    False,
+    False,
+    (",", ":"),
+    9,
 )
 @example(
-    [[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]], False, False, (",", ":"), 9
+    [[USUAL, {**DELTA, "best_buy": [{"price": 0, "quantity": 0.0, "orders": 2**63}]}]],
+    False,
+    False,
+    False,
+    (",", ":"),
+    9,
 )
-@example([[{**DELTA, "x": int("9" * 4_000)}]], False, False, (",", ":"), 9)
+@example([[{**DELTA, "x": int("9" * 4_000)}]], False, False, False, (",", ":"), 9)
 def test_all_ways_say_the_same(
-    sent: list[list[Any]], wants_raw: bool, late: bool, separators: tuple[str, str], many: int
+    sent: list[list[Any]], wants_raw: bool, late: bool, peeks: bool, separators: tuple[str, str], many: int
 ) -> None:
     texts = [[json.dumps(frame, separators=separators).encode() for frame in batch] for batch in sent]
     with patch.object(typed, "_MANY", many):
-        check_same(*texts, wants_raw=wants_raw, late=late)
+        check_same(*texts, wants_raw=wants_raw, late=late, peeks=peeks)
 
 
 @ANY_MACHINE
@@ -435,9 +463,10 @@ FIRST_PRICES = [(10, 20), (10, 20), (10, 21), (12, 21), (14, 24)]
 
 def test_levels_wait_as_bytes_until_they_are_read() -> None:
     quotes = quotes_after(*BUYERS_AND_SELLERS)
-    states = [quote._state for quote in quotes]
+    # Those between two full frames.
+    states = [quote._state for quote in quotes[1:-1]]
     assert all(type(side) is bytes for state in states for side in (state.best_buy, state.best_sell))
-    assert states[1].best_buy is quotes[0]._raw, "the bytes are those that the quote has anyway"
+    assert states[0].best_buy is quotes[0]._raw, "the bytes are those that the quote has anyway"
     assert [first_prices(quote) for quote in quotes] == FIRST_PRICES
     assert all(type(side) is tuple for state in states for side in (state.best_buy, state.best_sell))
 
@@ -445,16 +474,17 @@ def test_levels_wait_as_bytes_until_they_are_read() -> None:
 def test_levels_stay_where_they_are_read_for_as_long_as_they_are() -> None:
     book, recorder = QuoteBook(), Recorder(late=True)
     feed = Feed(book, recorder, Ledger(recorder.put, follow=True), wants_raw=lambda: False)
-    frames = [json.dumps(frame).encode() for frame in BUYERS_AND_SELLERS]
+    full, *deltas = [json.dumps(frame).encode() for frame in BUYERS_AND_SELLERS[:-1]]
+    list(feed.handle([full]))
     kept = {True: 0, False: 0}
     for reads in (True, False):
         for _ in range(3 * _TURNS):
-            for frame in frames:
+            for frame in deltas:
                 list(feed.handle([frame]))
                 kept[reads] += type(book.view["NSE:2885"]._state.best_sell) is tuple
                 if reads:
                     first_prices(book.view["NSE:2885"])
-    assert kept[True] > 0.9 * 3 * _TURNS * len(frames)
+    assert kept[True] > 0.9 * 3 * _TURNS * len(deltas)
     assert kept[False] <= _TURNS
 
 

@@ -13,8 +13,8 @@ from firstock_ws import protocol
 from firstock_ws._secrets import get_logger
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, FrameError
+from firstock_ws.feed.book import QuoteBook
 from firstock_ws.feed.market import Entry
-from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.models import IST, Quote
 from firstock_ws.models.greeks import read_greeks

@@ -145,6 +145,11 @@ class _Whole(msgspec.Struct, gc=False, kw_only=True):
             self.best_sell = sides[1]
         return sides[wanted]
 
+    @staticmethod
+    def of(raw: bytes) -> _Whole:
+        """Return what was once decoded from `raw`."""
+        return _decode_whole(raw)
+
     def pack(self, raw: bytes) -> None:
         """Put the bytes of the object that this was decoded from in the place of its levels."""
         self.best_buy = self.best_sell = raw
@@ -177,7 +182,7 @@ _SHORTEST_WHOLE = len(
     )
 )
 """Bytes of the shortest object that leaves nothing out; none is looked for in less."""
-_decode_whole = msgspec.json.Decoder(_Whole).decode
+_decode_whole: Callable[[bytes], _Whole] = msgspec.json.Decoder(_Whole).decode
 _decode_delta, _decode_any = _delta_decoder(), _any_decoder()
 _decode_keyed = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

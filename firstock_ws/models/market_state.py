@@ -80,7 +80,8 @@ State = Any
 """A `MarketState`, or an object of another class with the same attributes, which is no tuple.
 
 All objects of that class have as many levels. While nobody reads them, bytes may stand in their place in
-`best_buy` and `best_sell`, where ``pack(raw)`` puts them; `bids` and `asks` are always levels.
+`best_buy` and `best_sell`, where ``pack(raw)`` puts them; `bids` and `asks` are always levels. ``of(raw)`` makes
+once more what came of the bytes of a market object.
 """
 
 EMPTY_STATE = MarketState()

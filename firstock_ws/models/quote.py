@@ -97,7 +97,11 @@ class Quote:
 
     __slots__ = ("_before", "_key", "_raw", "_state")
 
-    def __init__(self, key: Key, state: State, before: State, raw: dict[str, Any] | bytes) -> None:
+    def __init__(self, key: Key, state: State, before: State | bytes, raw: dict[str, Any] | bytes) -> None:
+        """
+        Args:
+            before: the state before this one, or bytes that one of the same class can be made of.
+        """
         self._key = key
         self._state = state
         self._before = before
@@ -205,15 +209,18 @@ class Quote:
 
         For a quote that replaced others while a slow callback ran: what differs from the last one delivered.
         """
-        earlier = Quote(self._key, self._before, self._before, self._raw)
+        before = self._earlier()
+        earlier = Quote(self._key, before, before, self._raw)
         return frozenset(name for name in VALUE_NAMES if getattr(self, name) != getattr(earlier, name))
 
     @property
     def raw(self) -> dict[str, Any]:
         """The market object of the newest frame, as it came: often a delta of a few fields, prices in paise."""
-        if isinstance(self._raw, bytes):
-            self._raw = dict(json.loads(self._raw))
-        return self._raw
+        # Read once: another thread may be doing the same.
+        raw = self._raw
+        if isinstance(raw, bytes):
+            self._raw = raw = dict(json.loads(raw))
+        return raw
 
     def to_dict(self) -> dict[str, Any]:
         """Return all values by name, depth levels as dicts; `raw` and `changed` are left out."""
@@ -226,7 +233,15 @@ class Quote:
 
     def replacing(self, older: Quote) -> Quote:
         """Return this quote with `changed` counted from before `older`, which will not be delivered."""
-        return Quote(self._key, self._state, older._before, self._raw)
+        same = type(self._state) is type(older._state)
+        return Quote(self._key, self._state, older._before if same else older._earlier(), self._raw)
+
+    def _earlier(self) -> State:
+        # Read once: another thread may be doing the same.
+        before = self._before
+        if type(before) is bytes:
+            self._before = before = self._state.of(before)
+        return before
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Quote):
@@ -241,7 +256,7 @@ class Quote:
         return tuple(getattr(self, name) for name in VALUE_NAMES)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Quote, (self._key, portable(self._state), portable(self._before), self._raw)
+        return Quote, (self._key, portable(self._state), portable(self._earlier()), self._raw)
 
     def __repr__(self) -> str:
         parts = [f"Quote({self.instrument!r}"]

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from firstock_ws import errors
 from firstock_ws._secrets import REDACTOR, TELLING
 from firstock_ws.errors import FirstockError, RecordingError
-from firstock_ws.feed.merge import Frozen
+from firstock_ws.feed.book import Frozen
 from firstock_ws.models import IST, OrderUpdate, PositionUpdate
 from firstock_ws.models.market_state import Level, MarketState, portable
 from firstock_ws.taps import Decision, Odd

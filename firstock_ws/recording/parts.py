@@ -11,8 +11,8 @@ from typing import Any
 
 from firstock_ws.dispatch import Dispatcher
 from firstock_ws.errors import FirstockError, UsageError
+from firstock_ws.feed.book import Frozen, QuoteBook
 from firstock_ws.feed.market import Entry, MarketUpdate
-from firstock_ws.feed.merge import Frozen, QuoteBook
 from firstock_ws.flag import Flag
 from firstock_ws.ledger import Ledger
 from firstock_ws.lifecycle import Lifecycle

@@ -7,8 +7,8 @@ from typing import Any
 
 from firstock_ws import protocol
 from firstock_ws.errors import FrameError
+from firstock_ws.feed.book import Frozen, QuoteBook
 from firstock_ws.feed.market import Entry
-from firstock_ws.feed.merge import Frozen, QuoteBook
 from firstock_ws.models.market_state import ASKS, BIDS, NUMBER_COUNT, STATE_NAMES, MarketState, portable
 from firstock_ws.protocol import Kind, Part
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from firstock_ws import FirstockError, FrameError, OptionGreeks, OrderUpdate, PositionUpdate, Quote
 from firstock_ws.dispatch import Dispatcher, Update
+from firstock_ws.feed.book import QuoteBook
 from firstock_ws.feed.feed import Feed
-from firstock_ws.feed.merge import QuoteBook
 from firstock_ws.ledger import Ledger
 from firstock_ws.simulator import Simulator
 from tests.faults.conftest import Fault
