@@ -209,8 +209,8 @@ def fed(
 
 def check_same(*batches: list[bytes], wants_raw: bool = False, late: bool = False, peeks: bool = False) -> None:
     long_way = fed(batches, _read_nothing, wants_raw=wants_raw, peeks=peeks)
-    assert fed(batches, typed.read_frames, wants_raw=wants_raw, late=late, peeks=peeks) == long_way
-    assert fed(batches, untyped.read_frames, wants_raw=wants_raw, late=late, peeks=peeks) == long_way
+    for read_frames in (typed.read_frames, untyped.read_frames):
+        assert fed(batches, read_frames, wants_raw=wants_raw, late=late, peeks=peeks) == long_way
 
 
 integers = st.integers(1, 200_000) | st.sampled_from([0, 1, 2**31, 2**62, 2**63 - 2])
@@ -300,7 +300,8 @@ def plain_fields(whole: bool) -> st.SearchStrategy[dict[str, Any]]:
 plain_frames = plain_fields(True) | plain_fields(False)
 plain_frames |= st.dictionaries(st.sampled_from(["NSE:1", "NSE:2"]), plain_frames, min_size=1)
 frames = st.one_of(plain_frames, plain_frames, wire_frames(False), wire_frames(False), wire_frames(True))
-batches = st.lists(st.lists(frames, max_size=4), min_size=1, max_size=3)
+several = st.lists(plain_fields(True), max_size=6) | st.lists(plain_frames, max_size=6)
+batches = st.lists(st.lists(frames, max_size=4) | several, min_size=1, max_size=3)
 
 
 @ANY_MACHINE
@@ -366,15 +367,28 @@ def test_all_ways_say_the_same_of_damaged_frames(
         {**USUAL, "best_sell": [LEVEL] * 6},
         {},
         INDEX,
+        DELTA,
+        {**USUAL, "c_exch_seg": None},
+        {**USUAL, "c_symbol": " 5"},
+        {**USUAL, "norenordno": "1"},
+        {"status": "success", "message": "Authentication successful"},
+        keyed(USUAL, DELTA),
+        keyed(*[USUAL] * 9),
     ],
-    ids=["time", "long", "greeks", "text", "six levels", "nothing", "index"],
+    ids=[
+        *("time", "long", "greeks", "text", "six levels", "nothing", "index"),
+        *("delta", "no exchange", "blank", "order", "session", "keyed", "many keyed"),
+    ],
 )
 @pytest.mark.parametrize("at", [0, 1, 11])
 def test_all_ways_say_the_same_of_one_object_among_many(fields: dict[str, Any], at: int) -> None:
     many = [USUAL] * 11
     many.insert(at, fields)
-    text = json.dumps(keyed(*many), separators=(",", ":")).encode()
-    check_same([text.replace(b'"a long number"', b"9" * 5_000)])
+    texts = [json.dumps(frame, separators=(",", ":")).encode() for frame in (keyed(*many), *many)]
+    keyed_text, *flat_texts = (text.replace(b'"a long number"', b"9" * 5_000) for text in texts)
+    check_same([keyed_text])
+    check_same(flat_texts)
+    check_same(flat_texts * 4)
 
 
 @pytest.mark.parametrize("key", ["oops", "NSE: 1", "NSE:12"])
@@ -403,12 +417,18 @@ def test_all_ways_say_the_same_of_one_key_among_many(key: str) -> None:
         b'"c_symbol":null',
         b'"x":"\x7f"',
         b'"best_buy":[{"price":1,"price":2,"quantity":1,"orders":1}]',
+        '"x":"₹"'.encode(),
+        b'"x":"\xff"',
+        b'"a:b":1',
+        b'"x":1}{',
     ],
     ids=lambda text: repr(text)[2:30],
 )
 def test_all_ways_say_the_same_of_odd_json(text: bytes) -> None:
     flat = b'{"c_exch_seg":"NSE","c_symbol":"5","i_open_price":100,' + text + b"}"
     check_same([flat], [flat], [b'{"NSE:6":' + flat + b',"NSE:7":{"i_open_price":1}}'])
+    usual = json.dumps(USUAL).encode()
+    check_same([usual, usual, usual[:-1] + b"," + text + b"}", usual] * 5)
     check_same([b'{"NSE:6":' + flat + b',"NSE:6":{"i_open_price":1},"NSE:7":' + flat + b"}"])
 
 
